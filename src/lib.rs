@@ -16,3 +16,5 @@ pub mod uids;
 // rank 1: vocabulary
 pub mod entity;
 pub mod telemetry;
+// rank 2: options
+pub mod config;
