@@ -29,6 +29,9 @@ pub struct InvalidId {
 pub struct QueueId(Uuid);
 
 impl QueueId {
+    /// The id of what is in no queue.
+    pub const NIL: Self = Self(Uuid::nil());
+
     /// A fresh id. Ids made by one process are strictly increasing.
     #[must_use]
     pub fn generate() -> Self {

@@ -18,3 +18,6 @@ pub mod entity;
 pub mod telemetry;
 // rank 2: options
 pub mod config;
+// rank 3: the pure core
+pub mod compose;
+pub mod message;

@@ -107,7 +107,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         Some(config) if findings.problems.iter().all(|problem| problem.severity == Severity::Warning) => {
             Ok(Loaded { config, warnings: findings.problems, files, origins: findings.places })
         }
-        _ => Err(Problems { list: findings.problems, n_files: files.len() }),
+        understood => {
+            Err(Problems { list: findings.problems, n_files: files.len(), understood: understood.map(Box::new) })
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! `[log]`: what is written, and how.
 
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::telemetry::{logging, personal};
 
 /// `[log]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,20 @@ pub enum Level {
     Trace,
 }
 
+impl Level {
+    /// The word for the log's filter.
+    #[must_use]
+    pub const fn filter(self) -> LevelFilter {
+        match self {
+            Self::Error => LevelFilter::ERROR,
+            Self::Warn => LevelFilter::WARN,
+            Self::Info => LevelFilter::INFO,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Trace => LevelFilter::TRACE,
+        }
+    }
+}
+
 /// The forms of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -50,6 +67,17 @@ pub enum Format {
     Journal,
 }
 
+impl From<Format> for logging::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Auto => Self::Auto,
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+            Format::Journal => Self::Journal,
+        }
+    }
+}
+
 /// How personal data is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,4 +88,16 @@ pub enum PersonalData {
     Mask,
     /// Not at all.
     None,
+}
+
+impl PersonalData {
+    /// An address or Message-Id as it may be written.
+    #[must_use]
+    pub fn shown(self, text: &str) -> String {
+        match self {
+            Self::Full => text.to_owned(),
+            Self::Mask => personal::masked(text),
+            Self::None => String::new(),
+        }
+    }
 }

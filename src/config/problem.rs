@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::Config;
+
 /// Longer lines are shown cut.
 const MAX_SHOWN: usize = 240;
 
@@ -56,12 +58,14 @@ pub struct Problem {
 }
 
 /// All mistakes of one run; the `Display` of it is the output of `config check`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Problems {
     /// The mistakes, in the order of the files.
     pub list: Vec<Problem>,
     /// How many files were read.
     pub n_files: usize,
+    /// What could be understood all the same. Never to be put in force; it may say where a running daemon is found.
+    pub understood: Option<Box<Config>>,
 }
 
 impl Problem {
@@ -214,7 +218,7 @@ mod tests {
         let expected = "error[unit]: a duration needs a unit\n  --> /etc/config.toml:2:19\n   | 2 | retry_first     = 30\n   \
                         |                       ^^ write \"30s\" or \"30m\"";
         assert_eq!(problem.to_string(), expected);
-        let problems = Problems { list: vec![problem], n_files: 2 };
+        let problems = Problems { list: vec![problem], n_files: 2, understood: None };
         assert!(problems.to_string().ends_with("\n1 error, 0 warnings in 2 files"));
     }
 }

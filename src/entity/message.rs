@@ -256,3 +256,35 @@ pub struct AttachmentEntity {
     #[serde(skip_serializing_if = "Maybe::is_absent")]
     pub field_properties: Maybe<Value>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The samples of the API page, typed off.
+    const REQUEST: &str = include_str!("../../tests/data/seed/request.json");
+    const RESPONSE: &str = include_str!("../../tests/data/seed/response.json");
+
+    #[test]
+    fn the_samples_of_the_page_pass_without_losing_a_key() {
+        for sample in [REQUEST, RESPONSE] {
+            let entity: TicketMessageEntity = serde_json::from_str(sample).expect("the page's sample");
+            let expected: Value = serde_json::from_str(sample).expect("the page's sample");
+            assert_eq!(serde_json::to_value(&entity).expect("an entity is JSON"), expected);
+        }
+    }
+
+    #[test]
+    fn what_the_page_does_not_name_is_ignored_on_reading() {
+        let entity: TicketMessageEntity = serde_json::from_str(r#"{"EjMessageId":7,"New":{"x":1}}"#).expect("read");
+        assert_eq!(entity, TicketMessageEntity { ej_message_id: 7, ..TicketMessageEntity::default() });
+    }
+
+    #[test]
+    fn a_new_message_has_the_keys_of_the_request_sample_and_no_other() {
+        let mine = serde_json::to_value(TicketMessageEntity::default()).expect("an entity is JSON");
+        let page: Value = serde_json::from_str(REQUEST).expect("the page's sample");
+        let keys = |value: &Value| value.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(keys(&mine), keys(&page));
+    }
+}

@@ -49,6 +49,8 @@ events! {
     MESSAGE_STORED = "message.stored";
     /// A mail was parsed.
     MESSAGE_PARSED = "message.parsed";
+    /// Parse workers run without their system call filter.
+    PARSER_UNFENCED = "parser.unfenced";
     /// A limit was met.
     MESSAGE_LIMIT = "message.limit";
     /// One call of the API ended.

@@ -3,4 +3,7 @@
 //! Importable from everywhere; knows nothing of mail, queue or API.
 
 pub mod event;
+pub mod line;
+pub mod logging;
+pub mod personal;
 pub mod progress;

@@ -1,0 +1,93 @@
+//! HTML of mails: a copy with nothing active in it (an allow-list), and text made from it. Never fetches anything, and the
+//! original stays in the raw mail.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use ammonia::{Builder, UrlRelative};
+use mail_parser::decoders::html::html_to_text;
+
+/// Looks that plain HTML mails carry on their elements.
+const LOOKS: &[&str] =
+    &["align", "valign", "width", "height", "bgcolor", "border", "cellpadding", "cellspacing", "dir"];
+
+/// A copy with nothing active in it: no script, no style, no frame, no form; links of known schemes; images by http(s),
+/// by `cid:` or as raster data.
+pub(crate) fn sanitize(html: &str) -> String {
+    let mut builder = Builder::default();
+    builder
+        .url_schemes(HashSet::from(["http", "https", "mailto", "tel", "cid", "data"]))
+        .url_relative(UrlRelative::Deny)
+        .link_rel(Some("noopener noreferrer nofollow"))
+        .add_tags(["font", "u", "big", "tt", "center"])
+        .add_generic_attributes(LOOKS)
+        .add_tag_attributes("font", ["color", "face", "size"])
+        .attribute_filter(|element, attribute, value| match attribute {
+            "src" | "href" if is_data(value) => (element == "img" && is_raster(value)).then_some(Cow::Borrowed(value)),
+            "cite" | "background" if is_data(value) => None,
+            _ => Some(Cow::Borrowed(value)),
+        });
+    builder.clean(html).to_string()
+}
+
+/// Text for a mail that has only HTML.
+pub(crate) fn to_text(html: &str) -> String {
+    html_to_text(html)
+}
+
+/// Whether the HTML refers to the part with this Content-ID.
+pub(crate) fn refers_to(html: &str, content_id: &str) -> bool {
+    !content_id.is_empty()
+        && html.match_indices(content_id).any(|(at, _)| {
+            let before = html.get(at.saturating_sub(4)..at).unwrap_or_default();
+            before.eq_ignore_ascii_case("cid:")
+        })
+}
+
+fn is_data(url: &str) -> bool {
+    url.trim_start().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+}
+
+fn is_raster(url: &str) -> bool {
+    let head: String = url.trim_start().chars().take(24).collect::<String>().to_ascii_lowercase();
+    ["png", "jpeg", "jpg", "gif", "webp", "bmp"].iter().any(|kind| head.starts_with(&format!("data:image/{kind};")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(html: &str, expected: &str) {
+        let clean = sanitize(html);
+        assert_eq!(clean, expected);
+        assert_eq!(sanitize(&clean), clean, "twice is once");
+    }
+
+    #[test]
+    fn nothing_active_is_left() {
+        check("<p onclick=x>a<script>b</script></p>", "<p>a</p>");
+        check("<a href=\"javascript:x\">a</a>", "<a rel=\"noopener noreferrer nofollow\">a</a>");
+        check("<style>p{}</style><svg><a href=x>b</a></svg><iframe src=x></iframe>t", "t");
+        check("<form action=x><input></form>", "");
+        check("<a href=\"data:text/html,x\">a</a>", "<a rel=\"noopener noreferrer nofollow\">a</a>");
+        check("<img src=\"data:image/svg+xml;base64,AA\">", "<img>");
+    }
+
+    #[test]
+    fn what_a_mail_shows_stays() {
+        check("<img src=\"cid:a@b\" width=\"5\">", "<img src=\"cid:a@b\" width=\"5\">");
+        check("<img src=\"data:image/png;base64,AA\">", "<img src=\"data:image/png;base64,AA\">");
+        check(
+            "<table bgcolor=\"red\"><tbody><tr><td align=\"left\">x</td></tr></tbody></table>",
+            "<table bgcolor=\"red\"><tbody><tr><td align=\"left\">x</td></tr></tbody></table>",
+        );
+    }
+
+    #[test]
+    fn references_by_content_id_are_found() {
+        assert!(refers_to("<img src='CID:a@b'>", "a@b"));
+        assert!(!refers_to("<p>a@b</p>", "a@b"));
+        assert!(!refers_to("<img src='cid:'>", ""));
+    }
+}

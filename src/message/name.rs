@@ -1,0 +1,117 @@
+//! File names that are only names: no path, no control or direction marks, no device, bounded, unique in their mail.
+//! Nothing else in the crate may put a sender's file name into the entity.
+
+use std::collections::HashSet;
+
+/// Characters that Windows or a shell would read as something else.
+const RESERVED: &[char] = &['<', '>', '"', '|', '?', '*', ':'];
+const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$", "clock$"];
+
+/// Makes names safe and unique within one mail.
+#[derive(Debug)]
+pub(crate) struct Names {
+    max_bytes: usize,
+    taken: HashSet<String>,
+}
+
+impl Names {
+    /// Names of at most `max_bytes` bytes.
+    pub(crate) fn new(max_bytes: u32) -> Self {
+        Self { max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX).max(16), taken: HashSet::new() }
+    }
+
+    /// A safe name no other part of the mail has.
+    pub(crate) fn unique(&mut self, wanted: &str) -> String {
+        let safe = cut(&safe(wanted), self.max_bytes);
+        let (stem, extension) = split(&safe);
+        let mut name = safe.clone();
+        let mut number: u32 = 1;
+        while !self.taken.insert(name.to_lowercase()) {
+            number = number.saturating_add(1);
+            let tail = format!("-{number}{extension}");
+            name = format!("{}{tail}", cut_plain(stem, self.max_bytes.saturating_sub(tail.len())));
+        }
+        name
+    }
+}
+
+/// The last step of a path, without anything that is not a letter, a digit or an honest sign.
+fn safe(wanted: &str) -> String {
+    let last = wanted.rsplit(['/', '\\']).find(|step| !step.trim().is_empty()).unwrap_or_default();
+    let kept: String =
+        last.chars().filter(|c| !is_invisible(*c)).map(|c| if RESERVED.contains(&c) { '_' } else { c }).collect();
+    let words: Vec<&str> = kept.split_whitespace().collect();
+    let name = words.join(" ").trim_end_matches(['.', ' ']).trim_start_matches(['~', ' ']).to_owned();
+    let stem = name.split('.').next().unwrap_or_default().trim().to_lowercase();
+    let port = ["com", "lpt"].iter().any(|p| stem.strip_prefix(p).is_some_and(|n| n.chars().count() == 1 && n != "0"));
+    match name.as_str() {
+        "" | "." | ".." => "file".to_owned(),
+        _ if port || DEVICES.contains(&stem.as_str()) => format!("_{name}"),
+        _ => name,
+    }
+}
+
+/// Control characters, zero widths and direction marks.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}')
+}
+
+/// Stem and extension with its dot; a long "extension" is none.
+fn split(name: &str) -> (&str, &str) {
+    match name.rfind('.') {
+        Some(at) if at > 0 && name.len().saturating_sub(at) <= 16 => name.split_at_checked(at).unwrap_or((name, "")),
+        _ => (name, ""),
+    }
+}
+
+/// At most `max` bytes with the extension kept.
+fn cut(name: &str, max: usize) -> String {
+    if name.len() <= max {
+        return name.to_owned();
+    }
+    let (stem, extension) = split(name);
+    format!("{}{extension}", cut_plain(stem, max.saturating_sub(extension.len())))
+}
+
+fn cut_plain(text: &str, max: usize) -> &str {
+    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(wanted: &str, expected: &str) {
+        assert_eq!(Names::new(200).unique(wanted), expected);
+    }
+
+    #[test]
+    fn a_name_is_only_a_name() {
+        check("report.pdf", "report.pdf");
+        check("../../etc/passwd", "passwd");
+        check("C:\\x\\y.doc", "y.doc");
+        check("pass\0wd\r\nx\u{202e}gpj.exe", "passwdxgpj.exe");
+        check("a<b>:c?.txt", "a_b__c_.txt");
+        check("con", "_con");
+        check("Com1.txt", "_Com1.txt");
+        check("x. . ", "x");
+        check("..", "file");
+        check(" ", "file");
+        check("Übersicht  2026.xlsx", "Übersicht 2026.xlsx");
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_extension() {
+        let name = Names::new(20).unique(&format!("{}.docx", "ä".repeat(50)));
+        assert_eq!(name, "äääääää.docx");
+    }
+
+    #[test]
+    fn names_are_unique_whatever_the_case() {
+        let mut names = Names::new(200);
+        let found: Vec<_> = ["a.txt", "A.txt", "a.txt", "a-2.txt"].iter().map(|n| names.unique(n)).collect();
+        assert_eq!(found, ["a.txt", "A-2.txt", "a-3.txt", "a-2-2.txt"]);
+    }
+}
