@@ -1,0 +1,23 @@
+//! IMAP (RFC 9051, RFC 3501): the only module that opens connections to mail servers. A [`Session`] is signed in; what it
+//! is asked either comes back complete or as an [`Error`], within the time the options allow.
+//!
+//! async-imap is the transport, not the client: between it and the network stands a guard (`guard`, `frame`), above it our
+//! own command layer (`command`, `answer`). Nothing outside this folder knows it. Knows no queue and no mail.
+
+mod act;
+mod answer;
+mod auth;
+mod capability;
+mod command;
+mod connect;
+pub mod error;
+pub mod fetch;
+mod frame;
+mod guard;
+pub mod idle;
+pub mod session;
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use session::Session;

@@ -1,0 +1,155 @@
+//! The pool of parse workers: child processes that read mails, so that no mail can harm the daemon (decisions D6).
+//! Only this module starts processes (and `config::secret`, for a secret given as a command).
+
+mod child;
+mod fence;
+mod wire;
+pub mod worker;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+use crate::fault::Fault;
+use crate::message::{Depth, Message, Rules};
+use crate::parser::child::Worker;
+
+/// How reading a mail in a worker failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The worker ended in the middle: one strike.
+    #[error("the parse worker died on the mail ({how})")]
+    Died {
+        /// Signal or exit code.
+        how: String,
+    },
+    /// The worker took longer than `parse_time` and was stopped: one strike.
+    #[error("the parse worker was stopped after {seconds} s")]
+    Late {
+        /// The time it had.
+        seconds: u64,
+    },
+    /// The worker's answer breaks the frame format or a bound: one strike.
+    #[error("the parse worker's answer was refused: {reason}")]
+    Refused {
+        /// Which rule it broke.
+        reason: String,
+    },
+    /// No worker could be started: nobody's strike, try again.
+    #[error("starting a parse worker: {0}")]
+    Spawn(io::Error),
+}
+
+impl Error {
+    /// What it means for retries; the first three are strikes and lead a step down before that.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Spawn(_) => Fault::Transient,
+            Self::Died { .. } | Self::Late { .. } | Self::Refused { .. } => Fault::Permanent,
+        }
+    }
+
+    /// Whether it is a strike against the mail.
+    #[must_use]
+    pub const fn is_strike(&self) -> bool {
+        !matches!(self, Self::Spawn(_))
+    }
+}
+
+/// A bounded set of parse workers. Clones are the same set.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    program: PathBuf,
+    seats: Semaphore,
+    idle: Mutex<Vec<Worker>>,
+    /// The warning about workers without a fence was given.
+    warned: AtomicBool,
+}
+
+impl Pool {
+    /// A pool of at most `workers` children of `program` (`mailbridge`, which knows the hidden subcommand
+    /// `parse-worker`); 0 = one for each processor, at most 4. Children are started when they are needed.
+    #[must_use]
+    pub fn new(program: PathBuf, workers: usize) -> Self {
+        let workers = match workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(4),
+            some => some,
+        };
+        let shared = Shared {
+            program,
+            seats: Semaphore::new(workers),
+            idle: Mutex::new(Vec::with_capacity(workers)),
+            warned: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Reads `raw` at one depth in a worker. `alone`: in a fresh worker that reads nothing else (a mail already struck).
+    ///
+    /// The caller walks the ladder: after a strike it records it, then asks again one step down ([`Depth::down`]), alone.
+    /// The message may be less deep than asked for, when the mail is beyond a bound that the reader itself has seen.
+    /// Dropping the future ends the worker that was reading.
+    ///
+    /// # Errors
+    /// See [`Error`]. The pool replaces a worker that died; it never tries again by itself.
+    pub async fn parse(&self, raw: &[u8], rules: &Rules, depth: Depth, alone: bool) -> Result<Message, Error> {
+        let closed = |_| Error::Spawn(io::Error::other("the pool is closed"));
+        let _seat = self.shared.seats.acquire().await.map_err(closed)?;
+        let waiting = if alone { None } else { self.fit_worker() };
+        let mut worker = match waiting {
+            Some(worker) => worker,
+            None => Worker::spawn(&self.shared.program, rules).map_err(Error::Spawn)?,
+        };
+        let outcome = worker.read(raw, rules, depth).await;
+        self.warn_once(&mut worker);
+        if outcome.is_ok() && !alone && worker.is_fit() && !self.shared.seats.is_closed() {
+            self.idle().push(worker);
+        }
+        outcome
+    }
+
+    /// Closes the workers' inputs and waits for their end, at most a second. Nothing is read afterwards.
+    pub async fn close(&self) {
+        self.shared.seats.close();
+        let workers = std::mem::take(&mut *self.idle());
+        join_all(workers.into_iter().map(Worker::close)).await;
+    }
+
+    /// A waiting worker that may read another mail; those that may not end here.
+    fn fit_worker(&self) -> Option<Worker> {
+        let mut idle = self.idle();
+        while let Some(mut worker) = idle.pop() {
+            if worker.is_fit() {
+                return Some(worker);
+            }
+        }
+        None
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Worker>> {
+        self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn warn_once(&self, worker: &mut Worker) {
+        let Some(why) = worker.unfenced.take() else {
+            return;
+        };
+        if !self.shared.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                event = crate::telemetry::event::PARSER_UNFENCED,
+                error = %why,
+                "Parse workers run without their system call filter: the service unit must allow the seccomp call."
+            );
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Where the bytes of a mail lie: in the database, or, for large mails, in a file of the folder `spool`. Only this file
+//! knows which of the two it is.
+//!
+//! A spool file is whole and on the disk (written under another name, synced, renamed, its folder synced) before the
+//! transaction that names it begins, and is removed after the one that forgets it. A file that no row names is left from
+//! a crash between the two, or from a transaction that failed; it is removed at the next start and not before, since a
+//! commit that was reported as failed may still be found done after a crash.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::Error;
+use super::sql::integer;
+use super::writer::Tx;
+use crate::ids::QueueId;
+
+/// Ends the name of a file that is not whole.
+const PARTIAL: &str = ".part";
+
+/// The folder of spool files.
+#[derive(Debug)]
+pub(super) struct Spool {
+    dir: PathBuf,
+}
+
+/// Bytes that are ready for a transaction.
+#[derive(Debug)]
+pub(super) enum Spooled {
+    /// To be put into the database.
+    Row(Bytes),
+    /// In the file of this name, already on the disk.
+    File {
+        /// The name within the spool folder.
+        name: String,
+        /// Its bytes.
+        size: u64,
+    },
+}
+
+/// Where a mail's bytes were found.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In the database.
+    Row(Vec<u8>),
+    /// In this file.
+    File(String),
+}
+
+impl Spooled {
+    /// The number of bytes.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Row(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::File { size, .. } => *size,
+        }
+    }
+
+    /// Notes in a transaction that these are the bytes of the mail `seq`.
+    pub(super) fn store(&self, tx: &mut Tx<'_>, seq: i64) -> rusqlite::Result<()> {
+        const STORE: &str = "INSERT INTO raw (seq, bytes, file) VALUES (?1, ?2, ?3)";
+        match self {
+            Self::Row(bytes) => tx.execute(STORE, params![seq, &bytes[..], None::<&str>])?,
+            Self::File { name, .. } => tx.execute(STORE, params![seq, None::<&[u8]>, name])?,
+        };
+        tx.effects.raw_bytes = tx.effects.raw_bytes.saturating_add(integer(self.size()));
+        Ok(())
+    }
+
+    /// Nobody needs these bytes after all.
+    pub(super) fn discard(self, tx: &mut Tx<'_>) {
+        if let Self::File { name, .. } = self {
+            tx.effects.unlink.push(name);
+        }
+    }
+}
+
+impl Spool {
+    /// The spool folder within the store `dir`; made when it is missing.
+    pub(super) fn open(dir: &Path) -> Result<Self, Error> {
+        let spool = Self::at(dir);
+        super::create_private_dir(&spool.dir)?;
+        Ok(spool)
+    }
+
+    /// The spool folder within the store `dir`, for reading.
+    pub(super) fn at(dir: &Path) -> Self {
+        Self { dir: dir.join("spool") }
+    }
+
+    /// Brings all that is larger than `above` bytes to the disk. Blocks.
+    pub(super) fn prepare(&self, mails: Vec<Bytes>, above: u64) -> Result<Vec<Spooled>, Error> {
+        let mut files = false;
+        let mut prepared = Vec::with_capacity(mails.len());
+        for raw in mails {
+            let size = u64::try_from(raw.len()).unwrap_or(u64::MAX);
+            if size > above {
+                files = true;
+                prepared.push(Spooled::File { name: self.write(&raw)?, size });
+            } else {
+                prepared.push(Spooled::Row(raw));
+            }
+        }
+        if files {
+            self.sync()?;
+        }
+        Ok(prepared)
+    }
+
+    /// The bytes of a spool file. Blocks.
+    pub(super) fn load(&self, name: &str) -> Result<Bytes, Error> {
+        let path = self.dir.join(name);
+        std::fs::read(&path).map(Bytes::from).map_err(Error::file("reading the spool file", &path))
+    }
+
+    /// Removes a file that no row names any longer. If it cannot be removed now it is at the next start.
+    pub(super) fn unlink(&self, name: &str) {
+        drop(std::fs::remove_file(self.dir.join(name)));
+    }
+
+    /// Removes the files that no row names; how many.
+    pub(super) fn remove_orphans(&self, conn: &Connection) -> Result<u64, Error> {
+        let known = names(conn).map_err(Error::database("listing the spool files"))?;
+        let mut removed = 0_u64;
+        for entry in std::fs::read_dir(&self.dir).map_err(Error::file("reading the folder", &self.dir))? {
+            let path = entry.map_err(Error::file("reading the folder", &self.dir))?.path();
+            let named = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| known.contains(name));
+            if !named && path.is_file() {
+                std::fs::remove_file(&path).map_err(Error::file("removing the orphaned spool file", &path))?;
+                removed = removed.saturating_add(1);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Writes a whole file under a fresh name, but for the folder's sync.
+    fn write(&self, raw: &[u8]) -> Result<String, Error> {
+        let name = QueueId::generate().to_string();
+        let path = self.dir.join(&name);
+        let partial = self.dir.join(format!("{name}{PARTIAL}"));
+        let written = (|| {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+            file.write_all(raw)?;
+            file.sync_all()?;
+            std::fs::rename(&partial, &path)
+        })();
+        if written.is_err() {
+            // No transaction knows it, and a full disk needs the room.
+            drop(std::fs::remove_file(&partial));
+        }
+        written.map_err(Error::file("writing the spool file", &path))?;
+        Ok(name)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
+        synced.map_err(Error::file("syncing the folder", &self.dir))
+    }
+}
+
+/// Where the bytes of a mail lie; `None` when they are no longer kept.
+pub(super) fn find(conn: &Connection, id: QueueId) -> rusqlite::Result<Option<Place>> {
+    let mut statement =
+        conn.prepare_cached("SELECT bytes, file FROM raw WHERE seq = (SELECT seq FROM mail WHERE id = ?1)")?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(match row.get::<_, Option<String>>(1)? {
+            Some(name) => Place::File(name),
+            None => Place::Row(row.get(0)?),
+        })
+    };
+    statement.query_row([id], read).optional()
+}
+
+/// Forgets the bytes of the mail `seq`.
+pub(super) fn forget(tx: &mut Tx<'_>, seq: i64, size: i64) -> rusqlite::Result<()> {
+    let file: Option<Option<String>> =
+        tx.first("DELETE FROM raw WHERE seq = ?1 RETURNING file", [seq], |row| row.get(0))?;
+    tx.effects.unlink.extend(file.flatten());
+    tx.effects.raw_bytes = tx.effects.raw_bytes.saturating_sub(size);
+    Ok(())
+}
+
+fn names(conn: &Connection) -> rusqlite::Result<HashSet<String>> {
+    let mut statement = conn.prepare("SELECT file FROM raw WHERE file IS NOT NULL")?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_large_mails_become_files() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let spool = Spool::open(dir.path()).expect("made");
+        let mails = vec![Bytes::from_static(b"1234"), Bytes::from_static(b"12345")];
+        let prepared = spool.prepare(mails, 4).expect("written");
+        assert!(matches!(&prepared[0], Spooled::Row(raw) if &raw[..] == b"1234"));
+        let Spooled::File { name, size: 5 } = &prepared[1] else { panic!("{prepared:?}") };
+        assert_eq!(&spool.load(name).expect("there")[..], b"12345");
+        spool.unlink(name);
+        let missing = spool.load(name).expect_err("gone").to_string();
+        assert!(missing.starts_with("reading the spool file /"), "{missing}");
+    }
+}
