@@ -4,7 +4,7 @@
 //! The promise: no mail lost, none posted twice, none on the wrong ticket, and the administrator can prove it.
 //!
 //! The modules stand in reading order. A module imports only modules of a lower rank (`docs/ARCHITECTURE.md` draws the
-//! ranks, a test holds them); the two task loops, `mailbox` and `delivery`, meet only in the [`queue`].
+//! ranks, a test holds them); the two task loops, [`mailbox`] and [`delivery`], meet only in the [`queue`].
 
 // rank 0: words
 pub mod backoff;
@@ -26,3 +26,6 @@ pub mod imap;
 pub mod parser;
 pub mod queue;
 pub mod superoffice;
+// rank 5: the two loops
+pub mod delivery;
+pub mod mailbox;

@@ -1,0 +1,459 @@
+//! Intake: from "the server has these UIDs" to "these mails are durable here". Sizes first, then bodies in batches bounded
+//! by count and bytes; the next batch is fetched while the last one is committed. Never parses a mail, never sets a flag.
+//!
+//! What was asked for is compared with what came. What did not come is asked for alone; if it still does not come though
+//! the folder has it, that is a strike in the queue (ruling 9), and the others go on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::folder::{Folder, takes};
+use super::{Context, Trouble};
+use crate::fault::Fault;
+use crate::ids::{QueueId, Uid};
+use crate::imap::fetch::{Metadata, Section};
+use crate::imap::{self, Session};
+use crate::queue::{Accepted, Arrival, Batch, Novelty};
+use crate::stop::{Phase, Stop};
+use crate::telemetry::event;
+use crate::uids::UidSet;
+
+/// UIDs whose sizes are asked at once; between two such groups finished mails are acted on.
+const GROUP: usize = 500;
+/// A UID that fails so often gets a row without raw mail.
+const STRIKES: u32 = 5;
+
+/// One search of a folder and what it found.
+#[derive(Debug)]
+pub(super) struct Intake<'a> {
+    context: &'a Context,
+    wanted: VecDeque<Uid>,
+    /// Those of the wanted that failed before; they come last, one by one.
+    suspects: VecDeque<Uid>,
+    highest: Option<Uid>,
+    full: bool,
+    found: usize,
+    stored: usize,
+    begun: Instant,
+}
+
+/// What one FETCH asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Load {
+    mails: Vec<Metadata>,
+    section: Section,
+}
+
+/// Fetched, not yet durable; holds its share of the memory.
+type Pending = (Batch, OwnedSemaphorePermit);
+
+impl<'a> Intake<'a> {
+    /// Searches the folder: all of it, or what lies behind the last search.
+    pub(super) async fn begin(
+        context: &'a Context,
+        session: &mut Session,
+        folder: &mut Folder,
+    ) -> Result<Self, Trouble> {
+        let begun = Instant::now();
+        let full = folder.full_search_is_due();
+        if full {
+            folder.accounted = context.queue.accounted(&folder.key, folder.uidvalidity()).await?;
+        }
+        let (Some(record), Some(view)) = (&folder.record, &folder.view) else {
+            return Ok(Self::nothing(context, begun));
+        };
+        let oldest = record.start_uids.iter().next().filter(|_| !record.start_waits);
+        let from = match full {
+            true => oldest.map_or(record.first_new, |oldest| oldest.min(record.first_new)),
+            false => Uid(record.cursor.0.saturating_add(1)).max(record.first_new),
+        };
+        let there = session.uids(from, view).await?;
+        let open = there.iter().filter(|uid| takes(record, *uid) && !folder.accounted.contains(*uid));
+        let (suspects, wanted): (VecDeque<Uid>, VecDeque<Uid>) = open.partition(|uid| folder.suspects.contains(*uid));
+        let found = wanted.len().saturating_add(suspects.len());
+        Ok(Self { context, wanted, suspects, highest: there.max(), full, found, stored: 0, begun })
+    }
+
+    fn nothing(context: &'a Context, begun: Instant) -> Self {
+        let (wanted, suspects) = (VecDeque::new(), VecDeque::new());
+        Self { context, wanted, suspects, highest: None, full: false, found: 0, stored: 0, begun }
+    }
+
+    /// How many mails are still to be taken.
+    pub(super) fn backlog(&self) -> usize {
+        self.wanted.len().saturating_add(self.suspects.len())
+    }
+
+    /// Takes the next group. Whether there is more.
+    pub(super) async fn take_some(
+        &mut self,
+        session: &mut Session,
+        folder: &mut Folder,
+        stop: &Stop,
+    ) -> Result<bool, Trouble> {
+        if self.backlog() == 0 {
+            return Ok(false);
+        }
+        let room = self.context.queue.room().await?;
+        if !room.enough {
+            return Err(Trouble::Full(room));
+        }
+        if self.wanted.is_empty() {
+            if let Some(uid) = self.suspects.pop_front() {
+                self.take_alone(session, folder, uid).await?;
+            }
+            return Ok(self.backlog() > 0);
+        }
+        let group: UidSet = self.wanted.drain(..GROUP.min(self.wanted.len())).collect();
+        let haul = session.metadata(&group).await;
+        let told: UidSet = haul.items.iter().map(|mail| mail.uid).collect();
+        self.suspects.extend(group.minus(&told).iter());
+        ends_visit(haul.failure)?;
+        let config = &self.context.config;
+        let bytes = self.context.limits.in_flight_bytes.0.checked_div(4).unwrap_or(0);
+        let first_new = folder.record.as_ref().map_or(Uid(0), |record| record.first_new);
+        // A batch is compared with what older UIDVALIDITYs gave, or it is not.
+        let (old, new): (Vec<Metadata>, Vec<Metadata>) = haul.items.iter().partition(|mail| mail.uid < first_new);
+        let plan =
+            |mails: &[Metadata]| plan(mails, usize::from(config.batch), bytes, self.context.limits.message_size.0);
+        let loads = plan(&old).into_iter().chain(plan(&new)).collect();
+        self.take_loads(session, folder, loads, stop).await?;
+        Ok(self.backlog() > 0)
+    }
+
+    /// The search is over. Whether the whole folder is taken.
+    pub(super) fn end(&self, session: &Session, folder: &mut Folder) -> bool {
+        let complete = self.backlog() == 0;
+        if let (Some(record), Some(highest), true) = (&mut folder.record, self.highest, complete) {
+            record.cursor = record.cursor.max(highest);
+        }
+        folder.searched(self.context.config.poll_interval.0, self.full && complete);
+        let took_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (mailbox, name) = (folder.key.mailbox.as_str(), folder.key.folder.as_str());
+        let (new, stored, backlog) = (self.found, self.stored, self.backlog());
+        if new > 0 {
+            tracing::info!(
+                event = event::MAILBOX_POLL,
+                mailbox,
+                folder = name,
+                new,
+                stored,
+                backlog,
+                took_ms,
+                "The folder was searched.",
+            );
+        } else {
+            let dropped_lines = session.dropped_lines();
+            tracing::debug!(
+                event = event::MAILBOX_POLL,
+                mailbox,
+                folder = name,
+                new,
+                took_ms,
+                dropped_lines,
+                "The folder was searched.",
+            );
+        }
+        self.full && complete && folder.suspects.is_empty()
+    }
+
+    async fn take_loads(
+        &mut self,
+        session: &mut Session,
+        folder: &mut Folder,
+        loads: Vec<Load>,
+        stop: &Stop,
+    ) -> Result<(), Trouble> {
+        let mut pending: Option<Pending> = None;
+        let mut loads = loads.into_iter();
+        while let Some(load) = loads.next() {
+            if stop.phase() > Phase::Run {
+                let left = load.mails.iter().chain(loads.as_slice().iter().flat_map(|load| load.mails.iter()));
+                self.wanted.extend(left.map(|mail| mail.uid));
+                break;
+            }
+            let permit = match self.try_permit(&load) {
+                Some(permit) => permit,
+                None => {
+                    // Nobody waits for memory while holding some.
+                    self.store(folder, pending.take()).await?;
+                    self.permit(&load).await
+                }
+            };
+            let fetching = session.bodies(&load.mails, load.section);
+            let (haul, stored) = futures_util::future::join(fetching, self.commit(pending.take())).await;
+            self.note_stored(folder, stored?);
+            let came: UidSet = haul.items.iter().map(|(uid, _)| *uid).collect();
+            let missing: Vec<Uid> = load.mails.iter().map(|mail| mail.uid).filter(|uid| !came.contains(*uid)).collect();
+            missing.iter().for_each(|uid| folder.suspects.insert(*uid));
+            self.suspects.extend(missing);
+            pending = permit.map(|permit| (self.batch(folder, &load, haul.items), permit));
+            if let Err(trouble) = ends_visit(haul.failure) {
+                self.store(folder, pending.take()).await?;
+                return Err(trouble);
+            }
+        }
+        self.store(folder, pending.take()).await
+    }
+
+    /// One mail by itself: whatever fails now is its own doing.
+    async fn take_alone(&mut self, session: &mut Session, folder: &mut Folder, uid: Uid) -> Result<(), Trouble> {
+        let mut alone = UidSet::new();
+        alone.insert(uid);
+        let haul = session.metadata(&alone).await;
+        let mut failure = haul.failure;
+        if let (Some(mail), None) = (haul.items.first(), &failure) {
+            let section = section_of(mail, self.context.limits.message_size.0);
+            let load = Load { mails: vec![*mail], section };
+            let permit = self.permit(&load).await;
+            let haul = session.bodies(&load.mails, section).await;
+            failure = haul.failure;
+            if !haul.items.is_empty() {
+                let batch = self.batch(folder, &load, haul.items);
+                return self.store(folder, permit.map(|permit| (batch, permit))).await;
+            }
+        }
+        self.missed(session, folder, uid, failure).await
+    }
+
+    /// A mail did not come: it is gone, or that is a strike.
+    async fn missed(
+        &mut self,
+        session: &mut Session,
+        folder: &mut Folder,
+        uid: Uid,
+        failure: Option<imap::Error>,
+    ) -> Result<(), Trouble> {
+        if failure.as_ref().is_some_and(|error| matches!(error.fault(), Fault::Throttled { .. })) {
+            return ends_visit(failure);
+        }
+        let ends = failure.as_ref().is_some_and(imap::Error::ends_session);
+        if !ends && !session.has(uid).await? {
+            folder.accounted.insert(uid);
+            forget(&mut folder.suspects, uid);
+            return Ok(());
+        }
+        let reason = failure.as_ref().map_or_else(|| "the server does not hand it out".to_owned(), ToString::to_string);
+        let queue = &self.context.queue;
+        let row =
+            queue.unfetchable(&folder.key, folder.uidvalidity(), uid, &self.context.tenant, &reason, STRIKES).await?;
+        folder.suspects.insert(uid);
+        let Some(id) = row else {
+            tell_missing(folder, uid, &reason);
+            return ends_visit(failure);
+        };
+        folder.accounted.insert(uid);
+        forget(&mut folder.suspects, uid);
+        tell_unfetchable(folder, uid, id, &reason);
+        ends_visit(failure)
+    }
+
+    fn batch(&self, folder: &Folder, load: &Load, items: Vec<(Uid, Bytes)>) -> Batch {
+        let first_new = folder.record.as_ref().map_or(Uid(0), |record| record.first_new);
+        let arrivals: Vec<Arrival> = items.into_iter().filter_map(|(uid, raw)| self.arrival(load, uid, raw)).collect();
+        Batch {
+            key: folder.key.clone(),
+            uidvalidity: folder.uidvalidity(),
+            tenant: self.context.tenant.clone(),
+            // Loads come in the order of their UIDs: below the last of these all are taken, unless some are suspects.
+            cursor: arrivals.last().map(|arrival| arrival.uid).filter(|_| self.suspects.is_empty()),
+            // What lies below was there when this UIDVALIDITY was first seen. In the first one nothing older is known.
+            rebind: arrivals.first().is_some_and(|arrival| arrival.uid < first_new),
+            arrivals,
+        }
+    }
+
+    fn arrival(&self, load: &Load, uid: Uid, raw: Bytes) -> Option<Arrival> {
+        let mail = load.mails.iter().find(|mail| mail.uid == uid)?;
+        let stub = load.section == Section::Header;
+        let size = if stub { mail.size } else { u64::try_from(raw.len()).unwrap_or(u64::MAX) };
+        let internal_date = mail.internal_date.unwrap_or_else(|| self.context.clock.now());
+        Some(Arrival { uid, internal_date, size, stub, raw })
+    }
+
+    fn kib(&self, load: &Load) -> u32 {
+        let kib = |bytes: u64| bytes.div_ceil(1024);
+        let sum = load.mails.iter().map(|mail| mail.size).fold(0_u64, u64::saturating_add);
+        u32::try_from(kib(sum).clamp(1, kib(self.context.limits.in_flight_bytes.0).max(1))).unwrap_or(u32::MAX)
+    }
+
+    fn try_permit(&self, load: &Load) -> Option<Option<OwnedSemaphorePermit>> {
+        Arc::clone(&self.context.in_flight).try_acquire_many_owned(self.kib(load)).ok().map(Some)
+    }
+
+    /// Waits for memory. `None` only when the daemon has closed it.
+    async fn permit(&self, load: &Load) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.context.in_flight).acquire_many_owned(self.kib(load)).await.ok()
+    }
+
+    async fn store(&mut self, folder: &mut Folder, pending: Option<Pending>) -> Result<(), Trouble> {
+        let stored = self.commit(pending).await?;
+        self.note_stored(folder, stored);
+        Ok(())
+    }
+
+    async fn commit(&self, pending: Option<Pending>) -> Result<Vec<(Accepted, Arrival)>, Trouble> {
+        let Some((batch, _permit)) = pending.filter(|(batch, _)| !batch.arrivals.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        // For the log only; the bytes are not held beyond the commit.
+        let brief = |arrival: &Arrival| Arrival { raw: Bytes::new(), ..arrival.clone() };
+        let arrivals: Vec<Arrival> = batch.arrivals.iter().map(brief).collect();
+        let accepted = self.context.queue.accept(batch).await?;
+        let of = |accepted: Accepted| {
+            let arrival = arrivals.iter().find(|arrival| arrival.uid == accepted.uid)?.clone();
+            Some((accepted, arrival))
+        };
+        Ok(accepted.into_iter().filter_map(of).collect())
+    }
+
+    fn note_stored(&mut self, folder: &mut Folder, stored: Vec<(Accepted, Arrival)>) {
+        self.stored = self.stored.saturating_add(stored.len());
+        for (accepted, arrival) in stored {
+            folder.accounted.insert(accepted.uid);
+            forget(&mut folder.suspects, accepted.uid);
+            tell(folder, &accepted, &arrival, self.context.limits.message_size.0);
+        }
+    }
+}
+
+fn tell(folder: &Folder, accepted: &Accepted, arrival: &Arrival, max: u64) {
+    let (mailbox, name) = (folder.key.mailbox.as_str(), folder.key.folder.as_str());
+    if !matches!(accepted.novelty, Novelty::New | Novelty::Completed) {
+        return;
+    }
+    tracing::info!(
+        event = event::MESSAGE_STORED,
+        mailbox,
+        folder = name,
+        qid = %accepted.id,
+        uidvalidity = %folder.uidvalidity(),
+        uid = accepted.uid.0,
+        size_bytes = accepted.size,
+        sha256_prefix = accepted.sha256_prefix,
+        internal_date = %arrival.internal_date,
+        "A mail is stored.",
+    );
+    if arrival.stub {
+        tracing::warn!(
+            event = event::MESSAGE_LIMIT,
+            mailbox,
+            folder = name,
+            qid = %accepted.id,
+            limit = "message_size",
+            value = arrival.size,
+            max,
+            action = "stub",
+            "A mail is too large; only its headers were fetched.",
+        );
+    }
+}
+
+fn tell_missing(folder: &Folder, uid: Uid, reason: &str) {
+    tracing::warn!(
+        event = event::MAILBOX_PROTOCOL_VIOLATION,
+        mailbox = %folder.key.mailbox,
+        folder = folder.key.folder,
+        uid = uid.0,
+        rule = "mail_withheld",
+        detail = reason,
+        "The mail server does not hand out a mail; it is asked again.",
+    );
+}
+
+fn tell_unfetchable(folder: &Folder, uid: Uid, id: QueueId, reason: &str) {
+    tracing::error!(
+        event = event::MESSAGE_DONE,
+        mailbox = %folder.key.mailbox,
+        folder = folder.key.folder,
+        qid = %id,
+        uidvalidity = %folder.uidvalidity(),
+        uid = uid.0,
+        state = "dead",
+        error_class = "unfetchable",
+        error = reason,
+        "The mail server does not hand out a mail; `mailbridge queue retry` asks for it anew.",
+    );
+}
+
+fn forget(set: &mut UidSet, uid: Uid) {
+    if set.contains(uid) {
+        *set = set.iter().filter(|known| *known != uid).collect();
+    }
+}
+
+/// Whether a failed command ends the visit: when the session is gone, and when the server asks for patience.
+fn ends_visit(failure: Option<imap::Error>) -> Result<(), Trouble> {
+    match failure {
+        Some(error) if error.ends_session() || !matches!(error.fault(), Fault::Transient | Fault::Permanent) => {
+            Err(error.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn section_of(mail: &Metadata, largest: u64) -> Section {
+    if mail.size > largest { Section::Header } else { Section::Whole }
+}
+
+/// The mails in loads of at most `count` mails and `bytes` bytes (one mail at least), in the order of their UIDs. A mail
+/// that is larger than `largest` goes alone, its headers only.
+fn plan(mails: &[Metadata], count: usize, bytes: u64, largest: u64) -> Vec<Load> {
+    let mut loads: Vec<Load> = Vec::new();
+    let mut sum = 0_u64;
+    for mail in mails {
+        let section = section_of(mail, largest);
+        let open = loads.last_mut().filter(|load| {
+            load.section == Section::Whole
+                && section == Section::Whole
+                && load.mails.len() < count.max(1)
+                && sum.saturating_add(mail.size) <= bytes
+        });
+        match open {
+            Some(load) => {
+                load.mails.push(*mail);
+                sum = sum.saturating_add(mail.size);
+            }
+            None => {
+                loads.push(Load { mails: vec![*mail], section });
+                sum = mail.size;
+            }
+        }
+    }
+    loads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(sizes: &[u64], expected: &[&[u32]]) {
+        let mails: Vec<Metadata> = (1_u32..)
+            .zip(sizes)
+            .map(|(uid, size)| Metadata { uid: Uid(uid), size: *size, internal_date: None })
+            .collect();
+        let loads = plan(&mails, 3, 100, 500);
+        let uids: Vec<Vec<u32>> = loads.iter().map(|load| load.mails.iter().map(|mail| mail.uid.0).collect()).collect();
+        assert_eq!(uids, expected);
+    }
+
+    #[test]
+    fn loads_are_bounded_by_count_and_bytes() {
+        check(&[], &[]);
+        check(&[1, 1, 1, 1], &[&[1, 2, 3], &[4]]);
+        check(&[60, 60, 40, 1], &[&[1], &[2, 3], &[4]]);
+        check(&[1, 400, 1], &[&[1], &[2], &[3]]);
+    }
+
+    #[test]
+    fn a_mail_that_is_too_large_goes_alone_as_headers() {
+        check(&[1, 501, 1], &[&[1], &[2], &[3]]);
+        let large = Metadata { uid: Uid(1), size: 501, internal_date: None };
+        assert_eq!(plan(&[large], 3, 100, 500), [Load { mails: vec![large], section: Section::Header }]);
+    }
+}
