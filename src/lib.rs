@@ -29,3 +29,8 @@ pub mod superoffice;
 // rank 5: the two loops
 pub mod delivery;
 pub mod mailbox;
+// ranks 6 to 8: assembly
+pub mod admin;
+pub mod cli;
+pub mod daemon;
+pub mod sandbox;

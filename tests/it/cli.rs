@@ -1,0 +1,89 @@
+//! The command line as a process: exit codes, and what it says when it cannot.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// Runs `mailbridge` with no environment but a home of its own.
+fn mailbridge(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailbridge"));
+    command.args(arguments).env_clear().env("HOME", home).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+/// Runs it in a fresh home and checks its exit code and parts of what it says.
+#[track_caller]
+fn check(arguments: &[&str], code: i32, says: &[&str]) {
+    let home = TempDir::new().unwrap();
+    check_in(home.path(), arguments, code, says);
+}
+
+#[track_caller]
+fn check_in(home: &Path, arguments: &[&str], code: i32, says: &[&str]) {
+    let output = mailbridge(home, arguments);
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    for part in says {
+        assert!(text.contains(part), "{arguments:?} should say `{part}`: {text}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_64_and_the_right_word_is_suggested() {
+    check(&["queu"], 64, &["queue"]);
+    check(&["queue", "list", "--stat", "dead"], 64, &["--state"]);
+    check(&["queue", "list", "--state", "lost"], 64, &["`lost` is not a state"]);
+    check(&["queue", "show", "01KAPX2Q7M5T", "--socket", "/nowhere"], 64, &["26 characters"]);
+    check(&["queue", "list", "--older", "2"], 64, &["number with a unit"]);
+    check(&["mailbox", "start", "Support"], 64, &["mailbox name"]);
+    check(&[], 64, &["Usage"]);
+}
+
+#[test]
+fn help_and_version_are_0_and_name_no_hidden_verb() {
+    check(&["--version"], 0, &[env!("CARGO_PKG_VERSION")]);
+    check(&["version"], 0, &["mailbridge"]);
+    check(&["version", "--ndjson"], 0, &[r#"{"v":1,"version":""#]);
+    let home = TempDir::new().unwrap();
+    let help = String::from_utf8(mailbridge(home.path(), &["--help"]).stdout).unwrap();
+    assert!(help.contains("queue") && !help.contains("parse-worker"), "{help}");
+}
+
+#[test]
+fn without_a_daemon_every_question_is_69_with_advice() {
+    let advice = ["no mailbridge answers at", "systemctl start mailbridge"];
+    check(&["status"], 69, &advice);
+    check(&["reload"], 69, &advice);
+    check(&["mailbox", "start", "support"], 69, &advice);
+    check(&["queue", "retry", "--all"], 69, &advice);
+    check(&["queue", "drop", "--all", "--yes"], 69, &advice);
+    check(&["queue", "list", "--socket", "/nowhere/control.sock"], 69, &["/nowhere/control.sock"]);
+}
+
+#[test]
+fn a_verb_that_changes_things_wants_to_know_which() {
+    for verb in ["retry", "drop", "hold", "release"] {
+        check(&["queue", verb], 64, &["say which", "--all"]);
+    }
+    check(&["queue", "show"], 64, &["say which"]);
+}
+
+#[test]
+fn a_stale_socket_is_no_daemon() {
+    let home = TempDir::new().unwrap();
+    let socket = home.path().join("control.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    check_in(home.path(), &["status", "--socket", socket.to_str().unwrap()], 69, &["no mailbridge answers"]);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_understood_is_78() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("config.toml");
+    fs::write(&file, "[mailbox.support]\nhots = \"imap.example.com\"\n").unwrap();
+    check_in(home.path(), &["-c", file.to_str().unwrap(), "run"], 78, &["hots"]);
+    check_in(home.path(), &["-c", "/nowhere/config.toml", "run"], 78, &["/nowhere/config.toml"]);
+}

@@ -1,0 +1,11 @@
+//! What the stories stand on: a world (mail server, API, folder) and the real daemon in it, as a process.
+
+pub(crate) mod daemon;
+pub(crate) mod world;
+
+pub(crate) use world::World;
+
+use std::time::Duration;
+
+/// No story waits longer than this for anything. Generous: machines are slow, and a story that waits has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
