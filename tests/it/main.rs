@@ -15,6 +15,7 @@ mod cli;
 mod config;
 mod config_reference;
 mod contract;
+mod corpus;
 mod delivery;
 mod demo;
 mod disposition;

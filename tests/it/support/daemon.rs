@@ -77,6 +77,21 @@ impl Daemon {
         }
     }
 
+    /// Waits until there are more than `n` lines of `event`, and returns the n-th, from 0.
+    #[track_caller]
+    pub(crate) fn wait_nth_event(&self, event: &str, n: usize) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.log.lines.lock().expect("the log");
+        loop {
+            if let Some(line) = lines.iter().filter(|line| line["event"] == event).nth(n) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "there are no {n} lines of {event}");
+            lines = self.log.grown.wait_timeout(lines, left).expect("the log").0;
+        }
+    }
+
     /// Waits until the daemon says that it is ready.
     #[track_caller]
     pub(crate) fn ready(self) -> Self {

@@ -1,6 +1,7 @@
 //! What the stories stand on: a world (mail server, API, folder) and the real daemon in it, as a process.
 
 pub(crate) mod daemon;
+pub(crate) mod dovecot;
 pub(crate) mod world;
 
 pub(crate) use world::World;

@@ -60,11 +60,6 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// The port of the mail server.
-    pub(crate) fn imap_port(&self) -> u16 {
-        self.imap_port
-    }
-
     /// The configuration's common part: short times, everything taken, one tenant.
     pub(crate) fn base_config(&self) -> String {
         let folder = self.folder.path().display();
@@ -101,6 +96,11 @@ reconnect_max = "500ms"
     /// [`Self::base_config`] with the mailbox `support`.
     pub(crate) fn config(&self) -> String {
         format!("{}[mailbox.support]\nuser = \"{USER}\"\n", self.base_config())
+    }
+
+    /// [`Self::config`] with another mail server on loopback.
+    pub(crate) fn config_at(&self, port: u16) -> String {
+        self.config().replace(&format!("port = {}", self.imap_port), &format!("port = {port}"))
     }
 
     /// Writes a configuration file that only its owner reads.
