@@ -86,7 +86,7 @@ pub(super) fn begin_write(
 ) -> rusqlite::Result<Option<Turn>> {
     let Some(mail) = claimed(tx, claim)? else { return Ok(None) };
     tx.execute(
-        "UPDATE mail SET same_mail = ?2, rfc_message_id = ?3, sender = ?4 WHERE seq = ?1",
+        "UPDATE mail SET same_mail = ?2, rfc_message_id = ?3, sender = ?4, crashes = 0 WHERE seq = ?1",
         params![mail.seq, marks.same_mail.as_ref().map(|mark| &mark[..]), marks.rfc_message_id, marks.from],
     )?;
     for key in &marks.keys {
@@ -220,12 +220,14 @@ fn delivered(
     )
 }
 
+/// A dead letter whose last write has an answer is known not to be posted; one that was still to be looked up is looked up
+/// when somebody retries it.
 fn last(tx: &mut Tx<'_>, claim: Claim, state: &str, class: &str, error: &str) -> rusqlite::Result<usize> {
     tx.effects.outcomes = true;
     tx.effects.work = true;
     tx.execute(
-        "UPDATE mail SET state = ?3, finished_at = ?4, error_class = ?5, error = ?6, writing = 0, verify_since = NULL,
-             next_attempt_at = NULL
+        "UPDATE mail SET state = ?3, finished_at = ?4, error_class = ?5, error = ?6, next_attempt_at = NULL,
+             verify_since = CASE WHEN ?3 = 'failed' AND writing = 0 THEN verify_since END, writing = 0
          WHERE id = ?1 AND fence = ?2 AND state = 'delivering'",
         params![claim.id, claim.fence, state, tx.now, class, error],
     )

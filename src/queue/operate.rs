@@ -175,11 +175,12 @@ fn release(tx: &Tx<'_>, seq: i64) -> rusqlite::Result<()> {
     .map(drop)
 }
 
-/// No ticket for it. A mailbox action that was done for a dead letter stays done.
+/// No ticket for it. A mailbox action that was done for a dead letter stays done, and a look-up that was due stays due, for
+/// the case that the mail is taken up again.
 fn discard(tx: &Tx<'_>, seq: i64) -> rusqlite::Result<()> {
     tx.execute(
         "UPDATE mail SET state = 'discarded', finished_at = ?2, due = NULL, next_attempt_at = NULL,
-             verify_since = NULL, held_reason = NULL
+             held_reason = NULL
          WHERE seq = ?1",
         params![seq, tx.now],
     )

@@ -25,6 +25,23 @@ fn kill_9_in_the_middle_loses_nothing_and_doubles_nothing() {
 }
 
 #[test]
+fn kill_9_again_and_again_parks_no_mail_that_did_nothing() {
+    const MAILS: usize = 60;
+    let world = World::new();
+    world.append(0..MAILS);
+    for _ in 0..6 {
+        let daemon = world.daemon();
+        daemon.wait_event("message.parsed", |_| true);
+        daemon.kill();
+    }
+    let daemon = world.daemon();
+    world.wait_messages(MAILS);
+    while !world.queue(&[]).is_empty() {}
+    daemon.stop();
+    world.assert_exactly(0..MAILS);
+}
+
+#[test]
 fn too_little_space_stops_intake_and_nothing_else() {
     let world = World::new();
     world.append(0..3);

@@ -64,7 +64,9 @@ impl Model {
         match end {
             End::Delivered { .. } => (mail.state, mail.posted) = (State::Delivered, true),
             End::Duplicate { .. } => mail.state = State::Delivered,
-            End::Failed { .. } => mail.state = State::Failed,
+            End::Failed { .. } => {
+                (mail.state, mail.verify) = (State::Failed, before.verify && !before.writing);
+            }
             End::Held { .. } => (mail.state, mail.verify) = (State::Held, before.verify),
             End::Deferred { at, verify, .. } => {
                 (mail.state, mail.due, mail.verify) = (State::Deferred, at.0, *verify);
@@ -92,7 +94,7 @@ impl Model {
                 mail.state = if mail.verify { State::Deferred } else { State::Queued };
                 mail.due = 0;
             }
-            (Operation::Drop, _) => (mail.state, mail.verify) = (State::Discarded, false),
+            (Operation::Drop, _) => mail.state = State::Discarded,
         }
         mail.keyed &= !mail.state.is_final() && mail.state != State::Held;
         true
