@@ -239,7 +239,7 @@ impl<'a> Attempt<'a> {
     pub(super) fn case(&self, error: &Error) -> Case {
         let (item, rules) = (&self.item, self.session.breaker());
         let (waited, breaker_open, refuses_all) = self.gate.breaker(|breaker| {
-            let waited = breaker.counted(item.accepted_at, self.now());
+            let waited = breaker.counted(item.waits_since, self.now());
             (waited, !breaker.is_closed(), breaker.refuses_all(rules) && error.refusal().is_some())
         });
         Case {

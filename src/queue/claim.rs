@@ -15,6 +15,8 @@ use crate::message::Depth;
 
 /// The class that marks a delivered mail as one that SuperOffice had already.
 pub(super) const DUPLICATE: &str = "duplicate";
+/// The class of what a mail that waits for an older one has instead of an error.
+const ORDER: &str = "order";
 /// For how long a claim is good where several nodes share a store. With SQLite the lock of the store says it: a claim
 /// ends with its daemon.
 const LEASE: Duration = Duration::from_secs(600);
@@ -46,7 +48,7 @@ pub(super) fn claim(tx: &Tx<'_>, tenant: &TenantName, limit: usize) -> rusqlite:
         "UPDATE mail SET state = 'delivering', due = NULL, fence = fence + 1, lease_until = ?3
          WHERE seq IN (SELECT seq FROM mail WHERE tenant = ?1 AND due = 0 ORDER BY seq LIMIT ?2)
          RETURNING seq, id, fence, mailbox, folder, uidvalidity, uid, tenant, internal_date, accepted_at, size, stub,
-             attempts, strikes + crashes, depth, verify_since, released",
+             attempts, strikes + crashes, depth, verify_since, released, COALESCE(renewed_at, accepted_at)",
         params![tenant, i64::try_from(limit).unwrap_or(i64::MAX), tx.now.plus(LEASE)],
         |row| Ok((row.get::<_, i64>(0)?, item(row)?)),
     )?;
@@ -96,15 +98,20 @@ pub(super) fn begin_write(
         )?;
     }
     if let Some(older) = blocked_by(tx, &mail, marks)? {
+        tx.execute(
+            "UPDATE mail SET error_class = ?2, error = ?3 WHERE seq = ?1",
+            params![mail.seq, ORDER, format!("waits for {older}, an older mail of its conversation")],
+        )?;
         return Ok(Some(Turn::Wait(older)));
     }
     if let Some(original) = original(tx, &mail, marks)? {
         return Ok(Some(Turn::Duplicate(original)));
     }
     let attempt = tx.first(
-        "UPDATE mail SET attempts = attempts + 1, next_attempt_at = ?2, verify_since = ?3, writing = 1, released = 0
+        "UPDATE mail SET attempts = attempts + 1, next_attempt_at = ?2, verify_since = ?3, writing = 1, released = 0,
+             error = CASE WHEN error_class IS NOT ?4 THEN error END, error_class = NULLIF(error_class, ?4)
          WHERE seq = ?1 RETURNING attempts",
-        params![mail.seq, retry_at, tx.now],
+        params![mail.seq, retry_at, tx.now, ORDER],
         |row| row.get(0),
     )?;
     Ok(attempt.map(Turn::Write))
@@ -258,16 +265,20 @@ fn deferred(
     )
 }
 
-/// Back to where it was. A write that was begun and then not tried is not counted; a look-up that was due stays due.
+/// Back to where it was. A write that was begun and then not tried is not counted; a look-up that was due stays due. What
+/// waits for an older mail that has ended meanwhile is due now.
 fn released(tx: &mut Tx<'_>, claim: Claim, at: UtcMillis) -> rusqlite::Result<usize> {
     tx.effects.work = true;
     tx.execute(
         "UPDATE mail SET
              state = CASE WHEN verify_since IS NOT NULL AND writing = 0 THEN 'deferred' ELSE 'queued' END,
-             due = ?3, next_attempt_at = ?3, attempts = attempts - writing,
+             due = CASE WHEN error_class IS ?4 AND NOT EXISTS (
+                     SELECT 1 FROM mail_key AS own JOIN mail_key AS older USING (tenant, key)
+                     WHERE own.seq = mail.seq AND older.seq < mail.seq) THEN 0 ELSE ?3 END,
+             next_attempt_at = ?3, attempts = attempts - writing,
              verify_since = CASE WHEN writing = 0 THEN verify_since END, writing = 0
          WHERE id = ?1 AND fence = ?2 AND state = 'delivering'",
-        params![claim.id, claim.fence, due(at)],
+        params![claim.id, claim.fence, due(at), ORDER],
     )
 }
 
@@ -287,6 +298,7 @@ fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
         depth: row.get(14)?,
         verify_since: row.get(15)?,
         released: row.get(16)?,
+        waits_since: row.get(17)?,
     })
 }
 

@@ -122,6 +122,8 @@ pub struct Item {
     pub internal_date: UtcMillis,
     /// When it became durable here.
     pub accepted_at: UtcMillis,
+    /// Since when it waits for its end: when it became durable, or when an operator put it back.
+    pub waits_since: UtcMillis,
     /// The size of the whole mail in bytes.
     pub size: u64,
     /// Only the headers are here.

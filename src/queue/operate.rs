@@ -90,9 +90,15 @@ fn operate_one(tx: &mut Tx<'_>, operation: Operation, id: QueueId) -> rusqlite::
     }
     match (operation, mail.state) {
         (Operation::Retry, State::Deferred) => now(tx, mail.seq)?,
-        (Operation::Retry, _) => again(tx, mail.seq)?,
+        (Operation::Retry, _) => {
+            again(tx, mail.seq)?;
+            renew(tx, mail.seq)?;
+        }
         (Operation::Hold, _) => hold(tx, mail.seq)?,
-        (Operation::Release, _) => release(tx, mail.seq)?,
+        (Operation::Release, _) => {
+            release(tx, mail.seq)?;
+            renew(tx, mail.seq)?;
+        }
         (Operation::Drop, _) => discard(tx, mail.seq)?,
     }
     tx.effects.work = true;
@@ -150,6 +156,11 @@ fn again(tx: &Tx<'_>, seq: i64) -> rusqlite::Result<()> {
         [seq],
     )
     .map(drop)
+}
+
+/// An operator has put it back: its age counts from now on.
+fn renew(tx: &Tx<'_>, seq: i64) -> rusqlite::Result<()> {
+    tx.execute("UPDATE mail SET renewed_at = ?2 WHERE seq = ?1", params![seq, tx.now]).map(drop)
 }
 
 fn hold(tx: &Tx<'_>, seq: i64) -> rusqlite::Result<()> {

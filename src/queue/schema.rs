@@ -3,7 +3,7 @@
 //! - `folder`: which mails of a folder are ours to take, and how far they were taken.
 //! - `fetch_strike`: failed fetches of a UID that has no row yet.
 //! - `mail`: one row a mail, never deleted. `seq` is the order of acceptance: "older" means a smaller `seq`, whatever the
-//!   clock did meanwhile. `due` is null for a mail that nobody may claim, 0 for one that is ready, else when it is due.
+//!   clock did meanwhile. `renewed_at`: when an operator put it back, so that its patience began anew. `due` is null for a mail that nobody may claim, 0 for one that is ready, else when it is due.
 //! - `raw`: the bytes of a mail, or the name of the spool file that has them (`spool.rs`).
 //! - `mail_key`: what binds a mail to others, for as long as the mail may block younger ones.
 
@@ -52,6 +52,7 @@ CREATE TABLE mail (
         CHECK (state IN ('queued', 'delivering', 'deferred', 'held', 'delivered', 'failed', 'discarded')),
     internal_date INTEGER NOT NULL,
     accepted_at INTEGER NOT NULL,
+    renewed_at INTEGER,
     size INTEGER NOT NULL,
     stub INTEGER NOT NULL CHECK (stub IN (0, 1)),
     sha256 BLOB,
@@ -115,6 +116,11 @@ CREATE INDEX mail_key_seq ON mail_key (seq);
 CREATE TRIGGER mail_unblocks AFTER UPDATE OF state ON mail
 WHEN new.state NOT IN ('queued', 'delivering', 'deferred')
 BEGIN
+    -- The next one of each key, if it has come back to wait, is due now.
+    UPDATE mail SET due = 0, next_attempt_at = NULL
+    WHERE due > 0 AND state = 'queued' AND seq IN (
+        SELECT (SELECT MIN(seq) FROM mail_key WHERE tenant = own.tenant AND key = own.key AND seq > own.seq)
+        FROM mail_key AS own WHERE own.seq = new.seq);
     DELETE FROM mail_key WHERE seq = new.seq;
 END;
 "];

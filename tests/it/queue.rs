@@ -1,5 +1,6 @@
-//! The queue through its public API: each move by itself; [`model`] compares random moves with a model.
+//! The queue through its public API: each move by itself; [`crashes`] of its owner; [`model`] compares random moves with a model.
 
+mod crashes;
 mod model;
 
 use std::os::unix::fs::PermissionsExt;
@@ -215,6 +216,49 @@ async fn a_mail_waits_for_older_ones_of_its_conversation() {
 }
 
 #[tokio::test]
+async fn a_mail_that_waits_says_for_which_and_is_due_when_that_one_ends() {
+    let store = Store::new();
+    store.accept(&[1, 2, 3]).await;
+    let items = store.queue.claim(&tenant(), 3).await.expect("claimed");
+    let [first, second, third] = [0, 1, 2].map(|i: usize| items[i].claim);
+    assert_eq!(store.write(first, &[1]).await, Some(Turn::Write(1)));
+    for (claim, key) in [(second, 1), (third, 2)] {
+        store.write(claim, &[key, 1]).await.expect("claimed");
+        assert!(store.finish(claim, End::Released { at: START.plus(HOUR) }).await);
+    }
+    let entry = store.entry(second.id).await;
+    assert_eq!((entry.state, entry.error_class.as_deref()), (State::Queued, Some("order")));
+    assert_eq!(entry.error, Some(format!("waits for {}, an older mail of its conversation", first.id)));
+    let mut work = store.queue.work();
+    work.mark_unchanged();
+    assert!(store.finish(first, POSTED).await);
+    assert!(work.has_changed().expect("open"));
+    let items = store.queue.claim(&tenant(), 9).await.expect("claimed");
+    assert_eq!(items.iter().map(|item| item.claim.id).collect::<Vec<_>>(), [second.id], "one after the other");
+    assert_eq!(store.write(items[0].claim, &[1]).await, Some(Turn::Write(1)));
+    assert_eq!(store.entry(second.id).await.error_class, None);
+    assert_eq!(store.operate(Operation::Drop, third.id).await, Operated::Done);
+}
+
+#[tokio::test]
+async fn what_an_operator_puts_back_is_as_patient_as_new_mail() {
+    let store = Store::new();
+    store.accept(&[1]).await;
+    let item = store.claim_one().await;
+    assert_eq!(item.waits_since, START);
+    assert!(store.finish(item.claim, failed()).await);
+    store.clock.set(START.plus(HOUR));
+    assert_eq!(store.operate(Operation::Retry, item.claim.id).await, Operated::Done);
+    let item = store.claim_one().await;
+    assert_eq!((item.accepted_at, item.waits_since), (START, START.plus(HOUR)));
+    let held = End::Held { reason: "rule".to_owned(), error: String::new() };
+    assert!(store.finish(item.claim, held).await);
+    store.clock.set(START.plus(HOUR * 2));
+    assert_eq!(store.operate(Operation::Release, item.claim.id).await, Operated::Done);
+    assert_eq!(store.claim_one().await.waits_since, START.plus(HOUR * 2));
+}
+
+#[tokio::test]
 async fn the_same_bytes_are_posted_once_unless_an_operator_insists() {
     let store = Store::new();
     let arrivals = (1..=3).map(|uid| arrival(uid, "Message-Id: <a@b>\r\n\r\n")).collect();
@@ -377,78 +421,6 @@ async fn raw_mail_goes_when_it_is_kept_no_longer() {
     assert_eq!(store.operate(Operation::Retry, items[2].claim.id).await, gone);
     store.queue.reconfigure(&config::Store { max_size: Size(4), ..options() });
     assert!(!store.queue.room().await.expect("measured").enough);
-}
-
-#[tokio::test]
-async fn a_crash_leaves_nothing_behind() {
-    let store = Store::new();
-    store.accept(&[1, 2, 3]).await;
-    let items = store.queue.claim(&tenant(), 2).await.expect("claimed");
-    assert_eq!(store.write(items[0].claim, &[]).await, Some(Turn::Write(1)));
-    std::fs::write(store.dir.path().join("spool/orphan"), "left").expect("written");
-    let (second, recovery) = store.crashed();
-    let [unknown, released] = [items[0].claim.id, items[1].claim.id];
-    assert_eq!(recovery, Recovery { released: 1, unknown: vec![unknown], orphans: 1, ..Recovery::default() });
-    assert!(!second.finish(items[1].claim, POSTED).await, "an old claim is void");
-    let again = second.queue.claim(&tenant(), 9).await.expect("claimed");
-    let seen: Vec<_> = again.iter().map(|item| (item.verify_since.is_some(), item.attempts, item.strikes)).collect();
-    assert_eq!(seen, [(true, 1, 0), (false, 0, 1), (false, 0, 0)]);
-    let (third, recovery) = second.crashed();
-    assert_eq!((recovery.released, recovery.parked), (3, vec![]));
-    let entry = third.entry(released).await;
-    assert_eq!((entry.state, entry.next_attempt_at), (State::Queued, Some(START.plus(Duration::from_secs(1)))));
-    assert!(third.entry(unknown).await.verify);
-}
-
-/// Claims everything and crashes.
-async fn crashed_with_all(store: &Store) -> (Store, Recovery) {
-    store.clock.set(store.clock.now().plus(HOUR));
-    assert!(!store.queue.claim(&tenant(), 9).await.expect("claimed").is_empty());
-    store.crashed()
-}
-
-#[tokio::test]
-async fn crashes_park_only_a_mail_that_is_alone_again_and_again() {
-    let mut store = Store::new();
-    let mut ids = store.accept(&[1, 2]).await.into_iter().map(|mail| mail.id);
-    let (first, second) = (ids.next().expect("stored"), ids.next().expect("stored"));
-    for _ in 0..30 {
-        let (next, recovery) = crashed_with_all(&store).await;
-        assert_eq!((recovery.released, recovery.parked), (2, vec![]), "neither is alone");
-        store = next;
-    }
-    store.clock.set(store.clock.now().plus(HOUR));
-    let claim = store.claim_one().await.claim;
-    assert_eq!((claim.id, store.write(claim, &[]).await), (first, Some(Turn::Write(1))));
-    assert!(store.finish(claim, deferred(store.clock.now(), false)).await);
-    assert_eq!(store.entry(first).await.strikes, 0, "it came to its write");
-    assert_eq!(store.operate(Operation::Hold, first).await, Operated::Done);
-    let (store, recovery) = crashed_with_all(&store).await;
-    assert_eq!((recovery.released, recovery.parked), (0, vec![second]));
-    let entry = store.entry(second).await;
-    assert_eq!((entry.state, entry.error_class.as_deref(), entry.has_raw), (State::Failed, Some("crash"), true));
-}
-
-#[tokio::test]
-async fn a_mail_that_is_retried_or_taken_up_again_is_still_looked_up_first() {
-    let store = Store::new();
-    store.accept(&[1, 2]).await;
-    for _ in 0..2 {
-        let claim = store.claim_one().await.claim;
-        assert_eq!(store.write(claim, &[]).await, Some(Turn::Write(1)));
-        assert!(store.finish(claim, deferred(START.plus(HOUR), true)).await);
-    }
-    store.clock.set(START.plus(HOUR));
-    let items = store.queue.claim(&tenant(), 2).await.expect("claimed");
-    let unread = End::Failed { class: "parse".to_owned(), error: "no step left".to_owned() };
-    assert!(store.finish(items[0].claim, unread).await);
-    assert!(store.finish(items[1].claim, End::Released { at: START }).await);
-    assert_eq!(store.operate(Operation::Drop, items[1].claim.id).await, Operated::Done);
-    for item in &items {
-        assert_eq!(store.operate(Operation::Retry, item.claim.id).await, Operated::Done);
-    }
-    let again = store.queue.claim(&tenant(), 9).await.expect("claimed");
-    assert_eq!(again.iter().filter(|item| item.verify_since.is_some()).count(), 2);
 }
 
 #[tokio::test]

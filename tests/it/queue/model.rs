@@ -78,7 +78,19 @@ impl Model {
                 mail.state = if mail.verify { State::Deferred } else { State::Queued };
             }
         }
-        mail.keyed &= !mail.state.is_final() && mail.state != State::Held;
+        self.unblock(id);
+    }
+
+    /// A mail that no longer blocks: those behind it are due.
+    fn unblock(&mut self, id: QueueId) {
+        let mail = self.mails.get_mut(&id).expect("known");
+        if !mail.keyed || !(mail.state.is_final() || mail.state == State::Held) {
+            return;
+        }
+        mail.keyed = false;
+        let key = mail.key;
+        let next = self.mails.range_mut(id..).map(|(_, mail)| mail).find(|mail| mail.keyed && mail.key == key);
+        next.filter(|mail| mail.state == State::Queued).into_iter().for_each(|mail| mail.due = 0);
     }
 
     fn operated(&mut self, operation: Operation, id: QueueId, now: i64) -> bool {
@@ -96,7 +108,7 @@ impl Model {
             }
             (Operation::Drop, _) => mail.state = State::Discarded,
         }
-        mail.keyed &= !mail.state.is_final() && mail.state != State::Held;
+        self.unblock(id);
         true
     }
 
