@@ -16,8 +16,10 @@ pub(super) fn identity(message: &Message, name: &MailboxName, mailbox: &Mailbox,
         SameMail::Each => None,
         SameMail::First => Some(format!("{} {}", message.canonical_hash, message.message_id)),
     };
+    let (names, refers) = keys(message, name, ordering);
     Identity {
-        keys: keys(message, name, ordering),
+        names,
+        refers,
         same_mail,
         distinct: message.distinct,
         rfc_message_id: message.message_id.clone(),
@@ -25,20 +27,21 @@ pub(super) fn identity(message: &Message, name: &MailboxName, mailbox: &Mailbox,
     }
 }
 
-/// The hashes of what binds it to other mails (ruling 1). Hashes, since ids are long and somebody else's words.
-fn keys(message: &Message, name: &MailboxName, ordering: Ordering) -> Vec<[u8; 16]> {
-    let mut keys: Vec<[u8; 16]> = match ordering {
-        Ordering::None => Vec::new(),
-        Ordering::Mailbox => vec![hash("mailbox", name.as_str())],
+/// The hashes of what a mail is called, and of what it refers to. A reply waits for the mail that it answers, and a second
+/// mail of one id for the first; two replies to one mail do not wait for each other, since each is connected by what it
+/// answers (ruling 1). Hashes, since ids are long and somebody else's words.
+fn keys(message: &Message, name: &MailboxName, ordering: Ordering) -> (Vec<[u8; 16]>, Vec<[u8; 16]>) {
+    match ordering {
+        Ordering::None => (Vec::new(), Vec::new()),
+        Ordering::Mailbox => (vec![hash("mailbox", name.as_str())], Vec::new()),
         Ordering::Conversation => {
-            let own = std::iter::once(&message.message_id);
-            let ids = own.chain(&message.in_reply_to).chain(&message.references);
-            ids.filter(|id| !id.is_empty()).map(|id| hash("id", id)).collect()
+            let mut refers: Vec<[u8; 16]> =
+                message.in_reply_to.iter().chain(&message.references).map(|id| hash("id", id)).collect();
+            refers.sort_unstable();
+            refers.dedup();
+            (vec![hash("id", &message.message_id)], refers)
         }
-    };
-    keys.sort_unstable();
-    keys.dedup();
-    keys
+    }
 }
 
 fn hash(kind: &str, text: &str) -> [u8; 16] {
@@ -82,17 +85,18 @@ mod tests {
         }
     }
 
+    /// Whether `younger` waits for `older`.
     #[track_caller]
-    fn check(ordering: Ordering, one: &Message, other: &Message, shared: bool) {
+    fn check(ordering: Ordering, older: &Message, younger: &Message, waits: bool) {
         let name = "support".parse().expect("a name");
-        let (one, other) = (keys(one, &name, ordering), keys(other, &name, ordering));
-        assert_eq!(one.iter().any(|key| other.contains(key)), shared);
+        let ((called, _), (names, refers)) = (keys(older, &name, ordering), keys(younger, &name, ordering));
+        assert_eq!(names.iter().chain(&refers).any(|key| called.contains(key)), waits);
     }
 
     #[test]
-    fn mails_of_a_conversation_share_a_key() {
-        let first = message("1@x", &[], &[]);
-        check(Ordering::Conversation, &first, &message("2@x", &["1@x"], &[]), true);
+    fn a_reply_waits_for_what_it_answers() {
+        let (first, reply) = (message("1@x", &[], &[]), message("2@x", &["1@x"], &[]));
+        check(Ordering::Conversation, &first, &reply, true);
         check(Ordering::Conversation, &first, &message("3@x", &[], &["1@x", "2@x"]), true);
         check(Ordering::Conversation, &first, &message("1@x", &[], &[]), true);
         check(Ordering::Conversation, &first, &message("4@x", &["5@x"], &[]), false);
@@ -101,10 +105,16 @@ mod tests {
     }
 
     #[test]
+    fn two_replies_to_one_mail_do_not_wait_for_each_other() {
+        check(Ordering::Conversation, &message("2@x", &["1@x"], &["1@x"]), &message("3@x", &["1@x"], &["1@x"]), false);
+    }
+
+    #[test]
     fn the_same_id_twice_is_one_key() {
         let name = "support".parse().expect("a name");
-        let mail = message("2@x", &["1@x"], &["1@x", "", "1@x"]);
-        assert_eq!(keys(&mail, &name, Ordering::Conversation).len(), 2);
+        let mail = message("2@x", &["1@x"], &["1@x", "1@x"]);
+        let (names, refers) = keys(&mail, &name, Ordering::Conversation);
+        assert_eq!((names.len(), refers.len()), (1, 1));
     }
 
     #[test]

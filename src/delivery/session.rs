@@ -14,7 +14,8 @@ use crate::superoffice::{Client, Error};
 
 /// Mails that are read at the same time where `parse.workers` leaves it open: the pool's own bound.
 const READERS: usize = 4;
-/// Mails that are claimed beyond those being posted, so that posts never wait for the parser.
+/// Mails that are claimed beyond those being posted, at the least: posts wait neither for the parser nor for the store, nor
+/// for mails that wait for older ones.
 const AHEAD: usize = 8;
 
 /// A tenant under one configuration.
@@ -53,7 +54,8 @@ impl Session {
 
     /// Mails at work at the same time.
     pub(super) fn slots(&self) -> usize {
-        usize::from(self.options.concurrency.max(1)).saturating_add(AHEAD)
+        let calls = usize::from(self.options.concurrency.max(1));
+        calls.saturating_add(calls.max(AHEAD))
     }
 
     /// The breaker's rules.

@@ -25,7 +25,8 @@ const LISTED: usize = 1000;
 
 /// An identity in the form that is stored.
 pub(super) struct Marks {
-    keys: Vec<[u8; 16]>,
+    names: Vec<[u8; 16]>,
+    refers: Vec<[u8; 16]>,
     same_mail: Option<[u8; 16]>,
     distinct: bool,
     rfc_message_id: String,
@@ -34,9 +35,17 @@ pub(super) struct Marks {
 
 impl From<Identity> for Marks {
     fn from(identity: Identity) -> Self {
-        let Identity { keys, same_mail, distinct, rfc_message_id, from } = identity;
+        let Identity { names, refers, same_mail, distinct, rfc_message_id, from } = identity;
         let same_mail = same_mail.and_then(|text| Sha256::digest(text).first_chunk().copied());
-        Self { keys, same_mail, distinct, rfc_message_id: cut(rfc_message_id), from: cut(from) }
+        Self { names, refers, same_mail, distinct, rfc_message_id: cut(rfc_message_id), from: cut(from) }
+    }
+}
+
+impl Marks {
+    /// The keys, and whether the mail itself is called so.
+    fn keys(&self) -> impl Iterator<Item = (bool, &[u8; 16])> {
+        let refers = self.refers.iter().filter(|key| !self.names.contains(key)).map(|key| (false, key));
+        self.names.iter().map(|key| (true, key)).chain(refers)
     }
 }
 
@@ -91,10 +100,10 @@ pub(super) fn begin_write(
         "UPDATE mail SET same_mail = ?2, rfc_message_id = ?3, sender = ?4, crashes = 0 WHERE seq = ?1",
         params![mail.seq, marks.same_mail.as_ref().map(|mark| &mark[..]), marks.rfc_message_id, marks.from],
     )?;
-    for key in &marks.keys {
+    for (own, key) in marks.keys() {
         tx.execute(
-            "INSERT OR IGNORE INTO mail_key (tenant, key, seq) VALUES (?1, ?2, ?3)",
-            params![mail.tenant, &key[..], mail.seq],
+            "INSERT OR IGNORE INTO mail_key (tenant, key, own, seq) VALUES (?1, ?2, ?3, ?4)",
+            params![mail.tenant, &key[..], own, mail.seq],
         )?;
     }
     if let Some(older) = blocked_by(tx, &mail, marks)? {
@@ -171,12 +180,13 @@ fn claimed(tx: &Tx<'_>, claim: Claim) -> rusqlite::Result<Option<Claimed>> {
     )
 }
 
-/// The oldest mail before this one that shares a key with it. Only unfinished mails that are not held have keys.
+/// The oldest mail before this one that is called what this one is called or refers to. Only unfinished mails that are not
+/// held have keys.
 fn blocked_by(tx: &Tx<'_>, mail: &Claimed, marks: &Marks) -> rusqlite::Result<Option<QueueId>> {
     let mut oldest: Option<i64> = None;
-    for key in &marks.keys {
+    for (_, key) in marks.keys() {
         let older: Option<Option<i64>> = tx.first(
-            "SELECT MIN(seq) FROM mail_key WHERE tenant = ?1 AND key = ?2 AND seq < ?3",
+            "SELECT MIN(seq) FROM mail_key WHERE tenant = ?1 AND key = ?2 AND own = 1 AND seq < ?3",
             params![mail.tenant, &key[..], mail.seq],
             |row| row.get(0),
         )?;
@@ -273,8 +283,8 @@ fn released(tx: &mut Tx<'_>, claim: Claim, at: UtcMillis) -> rusqlite::Result<us
         "UPDATE mail SET
              state = CASE WHEN verify_since IS NOT NULL AND writing = 0 THEN 'deferred' ELSE 'queued' END,
              due = CASE WHEN error_class IS ?4 AND NOT EXISTS (
-                     SELECT 1 FROM mail_key AS own JOIN mail_key AS older USING (tenant, key)
-                     WHERE own.seq = mail.seq AND older.seq < mail.seq) THEN 0 ELSE ?3 END,
+                     SELECT 1 FROM mail_key AS mine JOIN mail_key AS older USING (tenant, key)
+                     WHERE mine.seq = mail.seq AND older.own = 1 AND older.seq < mail.seq) THEN 0 ELSE ?3 END,
              next_attempt_at = ?3, attempts = attempts - writing,
              verify_since = CASE WHEN writing = 0 THEN verify_since END, writing = 0
          WHERE id = ?1 AND fence = ?2 AND state = 'delivering'",

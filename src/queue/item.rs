@@ -143,8 +143,10 @@ pub struct Item {
 /// What a parsed mail is known by: stored before its first write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Hashes of what binds mails together (`[queue] ordering`): two mails that share one keep their order.
-    pub keys: Vec<[u8; 16]>,
+    /// Hashes of what it is called. A mail waits for older unfinished ones that are called what it is called …
+    pub names: Vec<[u8; 16]>,
+    /// … or what it refers to (`[queue] ordering`).
+    pub refers: Vec<[u8; 16]>,
     /// [`crate::message::Message::canonical_hash`] and Message-Id, for `same_mail = "first"`; `None` = each.
     pub same_mail: Option<String>,
     /// Equal bytes in the same mailbox prove that it is the same mail ([`crate::message::Message::distinct`]).

@@ -107,8 +107,10 @@ CREATE TABLE raw (
 CREATE TABLE mail_key (
     tenant TEXT NOT NULL,
     key BLOB NOT NULL,
+    -- 1: the mail is called so; 0: it refers to a mail that is.
+    own INTEGER NOT NULL,
     seq INTEGER NOT NULL REFERENCES mail (seq),
-    PRIMARY KEY (tenant, key, seq)
+    PRIMARY KEY (tenant, key, own, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mail_key_seq ON mail_key (seq);
 
@@ -116,11 +118,14 @@ CREATE INDEX mail_key_seq ON mail_key (seq);
 CREATE TRIGGER mail_unblocks AFTER UPDATE OF state ON mail
 WHEN new.state NOT IN ('queued', 'delivering', 'deferred')
 BEGIN
-    -- The next one of each key, if it has come back to wait, is due now.
+    -- The younger ones that are called so or refer to it, if they have come back to wait, are due now.
     UPDATE mail SET due = 0, next_attempt_at = NULL
     WHERE due > 0 AND state = 'queued' AND seq IN (
-        SELECT (SELECT MIN(seq) FROM mail_key WHERE tenant = own.tenant AND key = own.key AND seq > own.seq)
-        FROM mail_key AS own WHERE own.seq = new.seq);
+        SELECT younger.seq FROM mail_key AS ended JOIN mail_key AS younger USING (tenant, key)
+        WHERE ended.seq = new.seq AND ended.own = 1 AND younger.seq > new.seq AND NOT EXISTS (
+            SELECT 1 FROM mail_key AS older
+            WHERE older.tenant = ended.tenant AND older.key = ended.key AND older.own = 1
+              AND older.seq < younger.seq AND older.seq <> new.seq));
     DELETE FROM mail_key WHERE seq = new.seq;
 END;
 "];

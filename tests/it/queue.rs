@@ -114,7 +114,8 @@ fn batch(uids: &[u32]) -> Batch {
 
 fn identity(keys: &[u8]) -> Identity {
     Identity {
-        keys: keys.iter().map(|key| [*key; 16]).collect(),
+        names: keys.iter().map(|key| [*key; 16]).collect(),
+        refers: Vec::new(),
         same_mail: None,
         distinct: true,
         rfc_message_id: "a@example.com".to_owned(),
@@ -213,6 +214,24 @@ async fn a_mail_waits_for_older_ones_of_its_conversation() {
     assert_eq!(store.write(second.claim, &[1, 2]).await, Some(Turn::Write(1)), "held does not");
     assert!(store.finish(second.claim, failed()).await);
     assert_eq!(store.write(third, &[2]).await, Some(Turn::Write(1)), "nor does a dead letter");
+}
+
+#[tokio::test]
+async fn replies_wait_for_the_mail_they_answer_and_not_for_each_other() {
+    let store = Store::new();
+    store.accept(&[1, 2, 3]).await;
+    let items = store.queue.claim(&tenant(), 3).await.expect("claimed");
+    let [first, second, third] = [0, 1, 2].map(|i: usize| items[i].claim);
+    assert_eq!(store.write(first, &[1]).await, Some(Turn::Write(1)));
+    for (claim, name) in [(second, 2), (third, 3)] {
+        let reply = Identity { refers: vec![[1; 16]], ..identity(&[name]) };
+        let turn = store.queue.begin_write(claim, reply, START.plus(HOUR)).await.expect("answered");
+        assert_eq!(turn, Some(Turn::Wait(first.id)));
+        assert!(store.finish(claim, End::Released { at: START.plus(HOUR) }).await);
+    }
+    assert!(store.finish(first, POSTED).await);
+    let due = store.queue.claim(&tenant(), 9).await.expect("claimed");
+    assert_eq!(due.iter().map(|item| item.claim.id).collect::<Vec<_>>(), [second.id, third.id], "both at once");
 }
 
 #[tokio::test]
