@@ -47,8 +47,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut entry = Entry::new(*event.metadata().level());
-        event.record(&mut entry);
+        let entry = Entry::of(event);
         let now = self.clock.now();
         match self.form {
             Form::Text => writeln!(writer, "{}", entry.text(now)),
@@ -64,9 +63,17 @@ enum Value {
     Bare(String),
 }
 
-/// One event, taken apart.
+impl Value {
+    const fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Bare(text) => text.as_str(),
+        }
+    }
+}
+
+/// One event, taken apart and made harmless.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     level: Level,
     event: String,
     message: String,
@@ -74,8 +81,30 @@ struct Entry {
 }
 
 impl Entry {
-    const fn new(level: Level) -> Self {
-        Self { level, event: String::new(), message: String::new(), fields: Vec::new() }
+    pub(super) fn of(event: &Event<'_>) -> Self {
+        let level = *event.metadata().level();
+        let mut entry = Self { level, event: String::new(), message: String::new(), fields: Vec::new() };
+        event.record(&mut entry);
+        entry
+    }
+
+    /// The fields that are not the sentence, the event's name first.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let event = Some(("event", self.event.as_str())).filter(|(_, name)| !name.is_empty());
+        event.into_iter().chain(self.fields.iter().map(|(name, value)| (*name, value.as_str())))
+    }
+
+    /// The text line without time and level.
+    pub(super) fn line(&self) -> String {
+        let mut line = if self.event.is_empty() { "-".to_owned() } else { self.event.clone() };
+        for (name, value) in &self.fields {
+            line.push_str(&format!(" {name}={}", text_value(value)));
+        }
+        if !self.message.is_empty() {
+            line.push(' ');
+            line.push_str(&self.message);
+        }
+        line
     }
 
     fn put(&mut self, field: &Field, value: &str) {
@@ -92,16 +121,7 @@ impl Entry {
     }
 
     fn text(&self, now: UtcMillis) -> String {
-        let event = if self.event.is_empty() { "-" } else { &self.event };
-        let mut line = format!("{now} {} {event}", level_word(self.level));
-        for (name, value) in &self.fields {
-            line.push_str(&format!(" {name}={}", text_value(value)));
-        }
-        if !self.message.is_empty() {
-            line.push(' ');
-            line.push_str(&self.message);
-        }
-        line
+        format!("{now} {} {}", level_word(self.level), self.line())
     }
 
     fn json(&self, now: UtcMillis, instance: &str) -> String {

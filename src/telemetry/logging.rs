@@ -6,12 +6,14 @@
 
 use std::io::{self, IsTerminal as _};
 use std::panic::PanicHookInfo;
+use std::path::Path;
 
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 
 use crate::telemetry::event;
+use crate::telemetry::journal::{self, Journal};
 use crate::telemetry::line::{Form, Lines};
 
 /// Crates whose log never leaves the process: they print secrets and mails.
@@ -26,7 +28,7 @@ pub enum Format {
     Text,
     /// JSON lines on stderr.
     Json,
-    /// Native journal entries: fields in upper case behind `MAILBRIDGE_`.
+    /// Native journal entries, see [`Journal`].
     Journal,
 }
 
@@ -45,7 +47,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The journal cannot be reached.
-    #[error("opening the journal at /run/systemd/journal/socket: {0}")]
+    #[error("opening the journal at {socket}: {0}", socket = journal::SOCKET)]
     Journal(io::Error),
     /// The process has a log already.
     #[error("setting up the log: {0}")]
@@ -58,7 +60,7 @@ pub enum Error {
 /// When the journal was asked for and cannot be reached, or the process has a log already.
 pub fn install(options: &Options) -> Result<(), Error> {
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match settled(options.format) {
-        Format::Journal => match journal(&options.instance) {
+        Format::Journal => match Journal::new(Path::new(journal::SOCKET), &options.instance) {
             Ok(journal) => Box::new(journal),
             // Nobody asked for it: lines on stderr arrive there too.
             Err(_) if options.format == Format::Auto => Box::new(lines(Form::Json, &options.instance)),
@@ -81,20 +83,6 @@ fn targets(level: LevelFilter) -> Targets {
 
 fn lines(form: Form, instance: &str) -> impl Layer<Registry> + Send + Sync + use<> {
     tracing_subscriber::fmt::layer().event_format(Lines::new(form, instance)).with_writer(io::stderr)
-}
-
-fn journal(instance: &str) -> io::Result<tracing_journald::Layer> {
-    let priorities = tracing_journald::PriorityMappings {
-        info: tracing_journald::Priority::Informational,
-        debug: tracing_journald::Priority::Debug,
-        ..tracing_journald::PriorityMappings::new()
-    };
-    let layer = tracing_journald::layer()?
-        .with_field_prefix(Some("MAILBRIDGE".to_owned()))
-        .with_syslog_identifier("mailbridge".to_owned())
-        .with_custom_fields([("MAILBRIDGE_INSTANCE", instance)])
-        .with_priority_mappings(priorities);
-    Ok(layer)
 }
 
 /// What `auto` means here and now.

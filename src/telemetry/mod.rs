@@ -3,6 +3,7 @@
 //! Importable from everywhere; knows nothing of mail, queue or API.
 
 pub mod event;
+pub mod journal;
 pub mod line;
 pub mod logging;
 pub mod personal;
