@@ -18,8 +18,11 @@ use crate::queue::Queue;
 use crate::stop::{Phase, Stop};
 use crate::telemetry::progress::Progress;
 
-/// The status line is sent no more often than this.
-const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// Between ticks, unless the watchdog wants them more often.
+const TICK: Duration = Duration::from_secs(5);
+
+/// The status line is sent no more often than this. Well below [`TICK`]: a tick that comes a little early has its line.
+const STATUS_GAP: Duration = Duration::from_secs(2);
 
 /// The store has this long for the numbers of the status line.
 const STATUS_DEADLINE: Duration = Duration::from_secs(4);
@@ -59,7 +62,7 @@ impl Tick {
     /// Says that the daemon is alive, while all tasks keep their promises, and how it is; until `stop` is reached.
     pub(super) async fn run(self, stop: Stop) {
         let half = sd_notify::watchdog_enabled().map(|period| period.mul_f64(0.5));
-        let mut tick = interval(half.unwrap_or(STATUS_EVERY).clamp(Duration::from_millis(100), STATUS_EVERY));
+        let mut tick = interval(half.unwrap_or(TICK).clamp(Duration::from_millis(100), TICK));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = (String::new(), None);
         loop {
@@ -76,7 +79,7 @@ impl Tick {
 
     /// Sends the status line when it is another one and the last was sent long enough ago.
     async fn tell_status(&self, (last, at): &mut (String, Option<tokio::time::Instant>)) {
-        if at.is_some_and(|at| at.elapsed() < STATUS_EVERY) {
+        if at.is_some_and(|at| at.elapsed() < STATUS_GAP) {
             return;
         }
         let config = Arc::clone(&self.config.borrow());
