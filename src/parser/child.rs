@@ -43,6 +43,8 @@ impl Worker {
     /// Starts `program parse-worker` with an empty environment and sets its bounds.
     pub(crate) fn spawn(program: &Path, rules: &Rules) -> io::Result<Self> {
         let mut child = Command::new(program)
+            // What `ps` and `systemctl status` show instead of `/proc/self/exe`.
+            .arg0("mailbridge")
             .arg("parse-worker")
             .env_clear()
             // glibc reserves 64 MiB of address space for each further arena: the address space is the bound here.
