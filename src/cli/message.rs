@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 
+use crate::cli::exit::Exit;
 use crate::clock::{Clock, UtcMillis};
 use crate::compose::{Origin, compose};
 use crate::config::Config;
@@ -68,10 +69,11 @@ struct Mail {
     may_answer: bool,
 }
 
-/// Runs a `message` command and prints to standard output. The exit code is a failure when a mail could not be read.
+/// Runs a `message` command and prints to standard output. Ends with 66 when a file could not be opened, else with 65 when
+/// no worker could read a mail; the other mails are printed all the same.
 ///
 /// # Errors
-/// The path cannot be listed, or the output cannot be written.
+/// The path cannot be listed or holds no mail, or the output cannot be written.
 pub async fn run(
     command: &MessageCommand,
     ndjson: bool,
@@ -83,18 +85,22 @@ pub async fn run(
     let reader = Reader { config, pool, clock, rules: rules(config, args.html) };
     let files = if args.path == Path::new("-") { vec![args.path.clone()] } else { mails_below(&args.path)? };
     let mut output = io::BufWriter::new(io::stdout());
-    let mut failed = false;
+    let mut exit = Exit::Ok;
     let reader = &reader;
     let mut results = stream::iter(&files).map(|file| async move { (file, reader.read(file).await) }).buffered(AHEAD);
     while let Some((file, result)) = results.next().await {
-        failed |= result.is_err();
+        exit = match &result {
+            Err(error) if error.is::<io::Error>() => Exit::NoInput,
+            Err(_) if exit == Exit::Ok => Exit::Data,
+            _ => exit,
+        };
         let shown = relative(file, &args.path);
         if ndjson { print_line(&mut output, &shown, &result)? } else { print_pretty(&mut output, &result, &shown)? }
     }
     output.flush().context("writing to standard output")?;
     drop(results);
     pool.close().await;
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(exit.into())
 }
 
 fn rules(config: &Config, html: Option<HtmlArg>) -> Rules {
@@ -197,6 +203,7 @@ fn mails_below(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     found.sort_unstable();
+    anyhow::ensure!(!found.is_empty(), "there is no *.eml below {}", path.display());
     Ok(found)
 }
 
