@@ -40,7 +40,9 @@ pub(super) fn read(path: &Path, findings: &mut Findings) -> Layer {
         findings.problems.push(problem.hint(format!("chmod {:o} {}", mode & !0o022, path.display())));
     }
     let (tree, errors) = DeTable::parse_recoverable(&text);
-    let mut walk = Walk { path, mode, wrong: Vec::new(), values: Vec::new(), tables: Vec::new(), secrets: Vec::new() };
+    let broken_at = errors.iter().filter_map(|error| error.span()).map(|span| span.start).min();
+    let (wrong, values, tables, secrets) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut walk = Walk { path, mode, broken_at, wrong, values, tables, secrets };
     walk.syntax(&errors);
     findings.incomplete |= !errors.is_empty();
     let top = Node { path: Vec::new(), key: tree.span() };
@@ -71,6 +73,8 @@ struct Node {
 struct Walk<'a> {
     path: &'a Path,
     mode: u32,
+    /// Where the syntax breaks first: keys behind it may have lost their table.
+    broken_at: Option<usize>,
     wrong: Vec<(Range<usize>, Problem)>,
     values: Vec<(Node, Value)>,
     tables: Vec<Node>,
@@ -125,6 +129,7 @@ impl Walk<'_> {
                 self.wrong.push((node.key.clone(), words::list_of_tables(&node.path.join("."))));
                 findings.spoiled.insert(node.path.join("."));
             }
+            Err(_) if node.path.len() == 1 && self.broken_at.is_some_and(|at| at < node.key.start) => {}
             Err(mismatch) => {
                 let inner = Mismatch { span: mismatch.span.clone().or_else(|| Some(value.span())), ..mismatch };
                 self.refuse(&node, &inner, shape, findings);

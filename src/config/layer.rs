@@ -1,6 +1,7 @@
 //! What one source of options says: its values with their places, and its mistakes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use ::config::{ConfigError, Map, Source, Value, ValueKind};
 
@@ -34,6 +35,8 @@ pub(super) struct Findings {
     pub spoiled: BTreeSet<String>,
     /// A source could not be read at all, so nothing can be said to be missing.
     pub incomplete: bool,
+    /// The file that is read when none is named, when it is not there.
+    pub absent: Option<PathBuf>,
 }
 
 impl Leaf {

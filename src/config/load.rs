@@ -64,6 +64,8 @@ impl Sources {
         let mut files = Vec::new();
         if self.file.is_some() || main.try_exists().unwrap_or(true) {
             files.push((main, false));
+        } else {
+            findings.absent = Some(main);
         }
         match drop_ins(&folder) {
             Ok(found) => files.extend(found.into_iter().map(|path| (path, true))),

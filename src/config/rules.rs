@@ -106,7 +106,10 @@ fn general(config: &Config, table: &mut Table<'_>) {
     for (what, is_none) in [("tenant", config.tenants.is_empty()), ("mailbox", config.mailboxes.is_empty())] {
         if is_none && !said(what) {
             let text = format!("no {what} is configured");
-            table.problems.push(Problem::error("missing", text).hint(format!("write a [{what}.NAME] table")));
+            let file = table.findings.absent.as_ref().map(|file| file.display());
+            let file = file.map(|file| format!(" in {file} (which is not there), or name a file with --config"));
+            let hint = format!("write a [{what}.NAME] table{}", file.unwrap_or_default());
+            table.problems.push(Problem::error("missing", text).hint(hint));
         }
     }
 }

@@ -123,6 +123,16 @@ fn check(more: &str, expected: &[&str]) {
 }
 
 #[test]
+fn a_broken_head_of_a_table_is_one_mistake() {
+    let folder =
+        Folder::new(&[("config.toml", "[mailbox.a\nhost = \"imap.example.com\"\n[quue]\nretry_max = \"1h\"\n")]);
+    let problems = folder.load(&[]).expect_err("a broken file");
+    let codes: Vec<&str> = problems.list.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["syntax", "unknown-key"], "{problems}");
+    assert!(problems.list[1].text.contains("quue"), "{problems}");
+}
+
+#[test]
 fn values_are_refused_in_words() {
     check("", &[]);
     check("folders = [\"INBOX\", 5]", &["type: `folders` must be a text, not 5"]);
