@@ -1,8 +1,8 @@
 //! How a command finds the daemon, its configuration and its store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::admin::client::{Client, Error};
+use crate::admin::client::Client;
 use crate::cli::Common;
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::Clock;
@@ -35,16 +35,14 @@ pub(super) fn config_or_default(common: &Common) -> Config {
 /// When none runs; the text says how to start it. When the configuration cannot be understood and no daemon is where it
 /// is by default, that is what is said.
 pub(super) async fn daemon(common: &Common) -> Result<Client, Failure> {
-    let mut failures = Vec::new();
+    let mut failures: Vec<Failure> = Vec::new();
     for path in socket_candidates(common) {
         match Client::connect(&path).await {
             Ok(client) => return Ok(client),
-            Err(error) => failures.push(with_advice(error)),
+            Err(error) => failures.push(error.into()),
         }
     }
-    // One that is there and may not be used says more than one that is not there.
-    failures.sort_by_key(|failure| failure.exit != Exit::NoPerm);
-    let failure = failures.into_iter().next().unwrap_or_else(|| Failure::silent(Exit::Unavailable));
+    let failure = with_advice(&failures);
     match load(common) {
         // Where the daemon is stands in the file that cannot be understood.
         Err(problems) if common.socket.is_none() && failure.exit == Exit::Unavailable && problems.n_files > 0 => {
@@ -77,17 +75,15 @@ fn socket_candidates(common: &Common) -> Vec<PathBuf> {
     std::iter::once(places.socket).chain(places.other_socket).collect()
 }
 
-fn with_advice(error: Error) -> Failure {
-    let path = match &error {
-        Error::Unreachable { path, .. } | Error::Broken { path, .. } | Error::Protocol { path, .. } => path.clone(),
-        Error::Refused(_) => PathBuf::new(),
-    };
-    let mut failure = Failure::from(error);
-    let advice = match failure.exit {
+/// One that is there and may not be used says more than those that are not there.
+fn with_advice(failures: &[Failure]) -> Failure {
+    let refused = failures.iter().find(|failure| failure.exit != Exit::Unavailable);
+    let exit = refused.map_or(Exit::Unavailable, |failure| failure.exit);
+    let texts = failures.iter().filter(|failure| failure.exit == exit).map(|failure| failure.text.as_str());
+    let texts = texts.collect::<Vec<_>>().join("\n  ");
+    let advice = match exit {
         Exit::NoPerm => "become root or the daemon's user",
-        _ if path.starts_with(Path::new("/run")) => "start it with `systemctl start mailbridge`",
         _ => "start it with `systemctl start mailbridge` or `mailbridge run`, or name its socket with --socket",
     };
-    failure.text = format!("{}\n  {advice}", failure.text);
-    failure
+    Failure::new(exit, format!("{texts}\n  {advice}"))
 }

@@ -45,7 +45,8 @@ pub(super) struct Selection {
     /// Of this mailbox
     #[arg(long, value_name = "NAME")]
     mailbox: Option<MailboxName>,
-    /// In this state: ready, inflight, deferred, held, posted, dead or dropped_admin
+    /// In this state: ready, inflight, deferred, held, posted (and duplicate), dead or
+    /// dropped_admin
     #[arg(long, value_name = "STATE")]
     state: Vec<State>,
     /// With this class of the last error
@@ -87,10 +88,11 @@ async fn list(selection: &Selection, common: &Common) -> Result<(), Failure> {
 }
 
 async fn show(selection: &Selection, common: &Common) -> Result<(), Failure> {
-    let filter = Filter { states: State::ALL.to_vec(), ..selection.filter(&[])? };
-    if filter.ids.is_empty() {
-        return Err(Failure::new(Exit::Usage, "say which: `mailbridge queue show QID…`"));
+    if !selection.says_which() {
+        let text = "say which: `mailbridge queue show QID…`, a filter such as --mailbox or --state, or --all";
+        return Err(Failure::new(Exit::Usage, text));
     }
+    let filter = selection.filter(&State::ALL)?;
     let entries = entries(&filter, common).await?;
     let printer = Printer::new(common);
     for entry in &entries {

@@ -72,6 +72,31 @@ fn a_verb_that_changes_things_wants_to_know_which() {
 }
 
 #[test]
+fn a_mail_that_is_not_there_is_66() {
+    let home = TempDir::new().unwrap();
+    let folder = home.path().to_str().unwrap();
+    check(&["message", "parse", "/nowhere/a.eml"], 66, &["/nowhere/a.eml", "No such file"]);
+    check(&["message", "parse", "/nowhere/a.eml", "--ndjson"], 66, &[r#""error":"reading /nowhere/a.eml"#]);
+    check(&["message", "parse", folder], 66, &["there is no *.eml below"]);
+}
+
+#[test]
+fn without_any_configuration_the_file_to_write_is_named() {
+    let home = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailbridge"));
+    let output = command.args(["config", "check"]).env_clear().env("CONFIGURATION_DIRECTORY", home.path()).output();
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let hint = format!("write a [mailbox.NAME] table in {}/config.toml (which is not there)", home.path().display());
+    assert!(output.status.code() == Some(78) && text.contains(&hint), "{text}");
+}
+
+#[test]
+fn every_place_where_a_daemon_was_looked_for_is_named() {
+    check(&["status"], 69, &["/run/mailbridge/control.sock", "mailbridge/control.sock: No such file"]);
+}
+
+#[test]
 fn a_stale_socket_is_no_daemon() {
     let home = TempDir::new().unwrap();
     let socket = home.path().join("control.sock");
