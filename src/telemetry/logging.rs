@@ -1,8 +1,8 @@
 //! The log of the process: which lines are written, in which form, and where to.
 //!
-//! Only this crate is heard below WARN. `async_imap` and `imap_proto` are never heard: at TRACE they print passwords and
-//! whole mails (`dependencies.md` is the reason for the cut being made in code and not by a setting). Records of the
-//! `log` crate are not collected at all: no bridge is installed.
+//! Only this crate is heard. Lines of libraries have no event name, and some print passwords and whole mails (`async_imap`
+//! at TRACE); what matters in them comes back to us as an error and is logged as one. Records of the `log` crate are not
+//! collected either: no bridge is installed.
 
 use std::io::{self, IsTerminal as _};
 use std::panic::PanicHookInfo;
@@ -15,9 +15,6 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use crate::telemetry::event;
 use crate::telemetry::journal::{self, Journal};
 use crate::telemetry::line::{Form, Lines};
-
-/// Crates whose log never leaves the process: they print secrets and mails.
-const SILENCED: [&str; 2] = ["async_imap", "imap_proto"];
 
 /// Where lines go, and how they look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +74,7 @@ pub fn install(options: &Options) -> Result<(), Error> {
 
 /// Which targets are heard, and from which level on.
 fn targets(level: LevelFilter) -> Targets {
-    let ours = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("mailbridge", level);
-    ours.with_targets(SILENCED.map(|name| (name, LevelFilter::OFF)))
+    Targets::new().with_default(LevelFilter::OFF).with_target("mailbridge", level)
 }
 
 fn lines(form: Form, instance: &str) -> impl Layer<Registry> + Send + Sync + use<> {
@@ -141,12 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_crate_is_heard_below_warn() {
+    fn only_our_own_crate_is_heard() {
         check_target(LevelFilter::TRACE, "mailbridge::imap::guard", Level::TRACE, true);
         check_target(LevelFilter::INFO, "mailbridge::delivery", Level::DEBUG, false);
         check_target(LevelFilter::TRACE, "hyper_util::client", Level::DEBUG, false);
-        check_target(LevelFilter::TRACE, "h2", Level::WARN, true);
-        check_target(LevelFilter::ERROR, "h2", Level::WARN, false);
+        check_target(LevelFilter::TRACE, "rustls_platform_verifier::verification", Level::ERROR, false);
     }
 
     #[test]
