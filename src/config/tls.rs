@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
-    /// PEM files whose certificates are believed beside the system's (reconnect).
+    /// PEM files of certificate authorities that are believed beside the system's. A server's own self-signed certificate
+    /// is refused when it says `CA:TRUE` (as `openssl req -x509` makes it): sign the server's certificate with an own
+    /// authority and name that one here (reconnect).
     pub extra_roots: Vec<String>,
 }
