@@ -223,7 +223,10 @@ impl Context {
             return Err(refuse(Reason::NotFound, &format!("there is no mailbox `{mailbox}`")));
         }
         let released = self.queue.release_start(mailbox).await.map_err(|e| store_refusal(&e))?;
-        log_action(uid, "mailbox start", usize::try_from(released).unwrap_or(usize::MAX), mailbox.as_str());
+        tracing::info!(
+            event = event::ADMIN_ACTION, who = uid, action = "mailbox start", count = released, %mailbox,
+            "An administrator acted."
+        );
         Ok(Started { released })
     }
 }

@@ -9,7 +9,7 @@ use crate::config::Problems;
 use crate::daemon;
 use crate::queue;
 
-/// The exit codes of operations §3.
+/// The exit codes (sysexits.h); `docs/operations.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -19,11 +19,11 @@ pub enum Exit {
     No = 1,
     /// Wrong arguments.
     Usage = 64,
-    /// A message or import file that is not readable as such.
+    /// A mail that no parse worker could read.
     Data = 65,
-    /// No such file, queue id or mailbox.
+    /// No such file, queue id or mailbox; or a file that cannot be read.
     NoInput = 66,
-    /// The daemon is not running, a server cannot be reached.
+    /// The daemon is not running; its journal is not there.
     Unavailable = 69,
     /// A bug.
     Software = 70,
@@ -31,14 +31,30 @@ pub enum Exit {
     CantCreate = 73,
     /// The store or the output failed.
     Io = 74,
-    /// Try again.
-    TempFail = 75,
-    /// The other side broke the protocol.
+    /// The daemon answers in a way that this version does not understand.
     Protocol = 76,
-    /// Sign-in, rights, file modes.
+    /// Rights, file modes.
     NoPerm = 77,
-    /// The configuration.
+    /// The configuration; a store of a newer version.
     Config = 78,
+}
+
+impl Exit {
+    /// Every code.
+    pub const ALL: [Self; 12] = [
+        Self::Ok,
+        Self::No,
+        Self::Usage,
+        Self::Data,
+        Self::NoInput,
+        Self::Unavailable,
+        Self::Software,
+        Self::CantCreate,
+        Self::Io,
+        Self::Protocol,
+        Self::NoPerm,
+        Self::Config,
+    ];
 }
 
 impl From<Exit> for ExitCode {

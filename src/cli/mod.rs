@@ -93,6 +93,20 @@ enum MailboxCommand {
     },
 }
 
+/// Every verb with the words before it, such as `queue list`, in the order of the help text.
+#[must_use]
+pub fn verbs() -> Vec<String> {
+    fn below(command: &clap::Command, before: &str, found: &mut Vec<String>) {
+        for verb in command.get_subcommands() {
+            let words = format!("{before} {}", verb.get_name()).trim_start().to_owned();
+            if verb.has_subcommands() { below(verb, &words, found) } else { found.push(words) }
+        }
+    }
+    let mut found = Vec::new();
+    below(&Arguments::command(), "", &mut found);
+    found
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {

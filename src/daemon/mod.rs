@@ -11,6 +11,7 @@ mod supervisor;
 mod systemd;
 mod tasks;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -158,20 +159,13 @@ impl Daemon {
 /// As [`Daemon::start`]; and when the daemon broke.
 pub async fn run(setup: Setup) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(|source| Error::System { doing: "listening for signals", source })?;
-    let (files, mailboxes) = (setup.loaded.files.len(), setup.loaded.config.mailboxes.len());
-    tracing::info!(event = event::CONFIG_LOADED, files, "Configuration was read.");
-    setup.loaded.warnings.iter().for_each(log_warning);
+    let (mailboxes, tenants) = (setup.loaded.config.mailboxes.len(), setup.loaded.config.tenants.len());
+    tracing::info!(event = event::CONFIG_LOADED, files = setup.loaded.files.len(), "Configuration was read.");
+    log_warnings(&setup.loaded.warnings);
     let mut daemon = Daemon::start(setup).await?;
     let version = env!("CARGO_PKG_VERSION");
     let queue_messages = unfinished(&daemon.queue).await;
-    tracing::info!(
-        event = event::SERVICE_STARTED,
-        version,
-        config_files = files,
-        mailboxes,
-        queue_messages,
-        "Is ready."
-    );
+    tracing::info!(event = event::SERVICE_STARTED, version, mailboxes, tenants, queue_messages, "Is ready.");
     for next in [Phase::Drain, Phase::Now] {
         loop {
             tokio::select! {
@@ -242,11 +236,36 @@ async fn open_store(dir: &Path, config: &Config, clock: &Clock, progress: &Progr
     Ok(queue)
 }
 
-fn log_warning(warning: &Problem) {
-    let (code, error) = (warning.code, &warning.text);
-    let place = warning.place.as_ref().map(ToString::to_string).unwrap_or_default();
-    let event = if code == "plain-secret" { event::SECRET_EXPOSED } else { event::CONFIG_LOADED };
-    tracing::warn!(event, code, error, place, "The configuration has a weak spot.");
+/// One line a kind; `mailbridge config check` prints all.
+fn log_warnings(warnings: &[Problem]) {
+    let mut kinds: BTreeMap<&str, (&Problem, u32)> = BTreeMap::new();
+    for warning in warnings {
+        let (_, count) = kinds.entry(warning.code).or_insert((warning, 0));
+        *count = count.saturating_add(1);
+    }
+    for (code, (first, count)) in kinds {
+        let place = first.place.as_ref().map(ToString::to_string).unwrap_or_default();
+        let first = &first.text;
+        if matches!(code, "plain-secret" | "env-secret") {
+            tracing::warn!(
+                event = event::SECRET_EXPOSED,
+                code,
+                count,
+                first,
+                place,
+                "Secrets stand in the configuration itself; a file or a credential is safer."
+            );
+        } else {
+            tracing::warn!(
+                event = event::CONFIG_WARNING,
+                code,
+                count,
+                first,
+                place,
+                "The configuration has a weak spot; `mailbridge config check` shows all."
+            );
+        }
+    }
 }
 
 /// Mails that are not at their end; 0 when the store cannot say.

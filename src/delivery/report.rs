@@ -56,7 +56,7 @@ pub(super) fn parsed(attempt: &Attempt<'_>, message: &Message, took: Duration) {
 /// `crash.strike`
 pub(super) fn strike(attempt: &Attempt<'_>, strikes: u32, next: Depth, error: &crate::parser::Error) {
     let next_step = next.as_str();
-    mail!(warn, CRASH_STRIKE, attempt, { r#where = "worker", strikes, next_step, %error, },
+    mail!(warn, CRASH_STRIKE, attempt, { place = "worker", strikes, next_step, %error, },
         "A parse worker ended on the mail; it is read one step down.");
 }
 

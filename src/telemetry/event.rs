@@ -19,13 +19,15 @@ events! {
     SERVICE_STOPPED = "service.stopped";
     /// The configuration was read.
     CONFIG_LOADED = "config.loaded";
+    /// The configuration is in order and has a weak spot.
+    CONFIG_WARNING = "config.warning";
     /// A changed configuration is in force.
     CONFIG_RELOADED = "config.reloaded";
     /// A changed configuration was refused; the old one stays in force.
     CONFIG_RELOAD_REFUSED = "config.reload_refused";
     /// A secret could not be read.
     SECRET_UNREADABLE = "secret.unreadable";
-    /// A secret stands where it is easily read by others.
+    /// A secret stands in the configuration itself.
     SECRET_EXPOSED = "secret.exposed";
     /// A mailbox changed its state.
     MAILBOX_STATE = "mailbox.state";

@@ -19,6 +19,7 @@ mod corpus;
 mod delivery;
 mod demo;
 mod disposition;
+mod documents;
 mod dovecot;
 mod intake;
 mod mail;

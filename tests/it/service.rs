@@ -144,6 +144,15 @@ fn a_reload_is_refused_as_a_whole_or_in_force() {
 }
 
 #[test]
+fn warnings_of_one_kind_are_one_line_at_each_start() {
+    let service = Service::start();
+    let log = service.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("secret.exposed")).collect();
+    assert!(lines.len() == 1 && lines[0].contains(r#""code":"plain-secret","count":2"#), "{log}");
+    assert!(log.lines().all(|line| !line.contains(r#""level":"warn","event":"config.loaded""#)), "{log}");
+}
+
+#[test]
 fn questions_are_answered_by_the_running_daemon_and_then_by_its_store() {
     let mut service = Service::start();
     service.says(&["status"], 0, "support");
