@@ -139,7 +139,7 @@ impl Walk<'_> {
                     self.plain_secret(&node);
                 }
                 if let Ok(mut taken) = shape::value(value) {
-                    self.anchor(shape, &mut taken);
+                    self.anchor(&node.path, shape, &mut taken);
                     self.values.push((node, taken));
                 }
             }
@@ -172,13 +172,18 @@ impl Walk<'_> {
         self.wrong.push((node.key.clone(), problem.hint(hint)));
     }
 
-    /// A relative path of a secret is below the folder of this file.
-    fn anchor(&self, shape: Shape, value: &mut Value) {
-        if let (Shape::Secret, ValueKind::Table(table)) = (shape, &mut value.kind)
-            && let Some(Value { kind: ValueKind::String(file), .. }) = table.get_mut("file")
-            && let Some(folder) = self.path.parent()
-        {
-            *file = folder.join(&*file).display().to_string();
+    /// A relative path of a secret or of a certificate is below the folder of this file.
+    fn anchor(&self, path: &[String], shape: Shape, value: &mut Value) {
+        let Some(folder) = self.path.parent() else { return };
+        let below = |value: &mut Value| {
+            if let ValueKind::String(file) = &mut value.kind {
+                *file = folder.join(&*file).display().to_string();
+            }
+        };
+        match &mut value.kind {
+            ValueKind::Table(table) if shape == Shape::Secret => table.get_mut("file").into_iter().for_each(below),
+            ValueKind::Array(files) if path == ["tls", "extra_roots"] => files.iter_mut().for_each(below),
+            _ => {}
         }
     }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// PEM files of certificate authorities that are believed beside the system's. A server's own self-signed certificate
-    /// is refused when it says `CA:TRUE` (as `openssl req -x509` makes it): sign the server's certificate with an own
-    /// authority and name that one here (reconnect).
+    /// may stand here too, unless it says `CA:TRUE` as `openssl req -x509` makes it: that one is refused as a server's
+    /// (`CaUsedAsEndEntity`); make it with `-addext basicConstraints=critical,CA:FALSE`. A relative path is below the folder
+    /// of its file (reconnect).
     pub extra_roots: Vec<String>,
 }

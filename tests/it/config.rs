@@ -133,6 +133,15 @@ fn a_broken_head_of_a_table_is_one_mistake() {
 }
 
 #[test]
+fn a_relative_certificate_is_below_the_folder_of_its_file() {
+    let folder =
+        Folder::new(&[("config.toml", SMALL), ("conf.d/a.toml", "[tls]\nextra_roots = [\"ca.pem\", \"/b.pem\"]\n")]);
+    let loaded = folder.load(&[]).expect("a good configuration");
+    let expected = [folder.path("conf.d/ca.pem").display().to_string(), "/b.pem".to_owned()];
+    assert_eq!(loaded.config.tls.extra_roots, expected);
+}
+
+#[test]
 fn values_are_refused_in_words() {
     check("", &[]);
     check("folders = [\"INBOX\", 5]", &["type: `folders` must be a text, not 5"]);
