@@ -58,7 +58,8 @@ type Found = BTreeMap<u32, Vec<Stored>>;
 /// # Errors
 /// When it could not be set up, or (with --exit-when-done) a sample mail is not on exactly one ticket message.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
-    let folder = Folder::make(options.keep).map_err(|error| cannot("making the working folder", &error))?;
+    let doing = format!("making a working folder in {}", std::env::temp_dir().display());
+    let folder = Folder::make(options.keep).map_err(|error| cannot(&doing, &error))?;
     // The only error is that a provider is installed already: then there is one.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -221,13 +221,14 @@ fn print_line(output: &mut impl Write, file: &str, result: &anyhow::Result<Readi
         }
         Err(error) => Line { file, entity: None, mail: None, defects: &[], error: Some(format!("{error:#}")) },
     };
-    serde_json::to_writer(&mut *output, &line)?;
+    // As an I/O error, so that a reader that goes away is known as one.
+    serde_json::to_writer(&mut *output, &line).map_err(io::Error::from)?;
     writeln!(output).context("writing to standard output")
 }
 
 fn print_pretty(output: &mut impl Write, result: &anyhow::Result<Reading>, file: &str) -> anyhow::Result<()> {
     match result {
-        Ok((_, entity)) => serde_json::to_writer_pretty(&mut *output, entity)?,
+        Ok((_, entity)) => serde_json::to_writer_pretty(&mut *output, entity).map_err(io::Error::from)?,
         Err(error) => return writeln!(io::stderr(), "{file}: {error:#}").context("writing to standard error"),
     }
     writeln!(output).context("writing to standard output")

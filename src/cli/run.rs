@@ -9,6 +9,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::message::{self, MessageCommand};
+use crate::cli::output::complain;
 use crate::cli::{Common, access};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -51,13 +52,18 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
 }
 
 /// Reads mails with the daemon's own pool of workers (`mailbridge message …`). The defaults hold where there is no
-/// configuration; one that cannot be understood is said.
+/// configuration, and where the usual one is not for this user to read: that is said.
 ///
 /// # Errors
 /// When the configuration cannot be understood, the files cannot be listed, or the output cannot be written.
 pub(super) async fn message(command: &MessageCommand, common: &Common) -> Result<ExitCode, Failure> {
+    let usual = common.config.is_none() && common.conf_dir.is_none();
     let config = match access::load(common) {
         Ok(loaded) => loaded.config,
+        Err(problems) if usual && problems.list.iter().all(|problem| problem.code == "file") => {
+            complain(&format!("{problems}\nthe defaults are used"));
+            Config::default()
+        }
         Err(problems) if problems.n_files > 0 => return Err(problems.into()),
         Err(_) => Config::default(),
     };

@@ -44,7 +44,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The journal cannot be reached.
-    #[error("opening the journal at {socket}: {0}", socket = journal::SOCKET)]
+    #[error("opening the journal at {socket}: {0}; `[log] format` may also be auto, text or json", socket = journal::SOCKET)]
     Journal(io::Error),
     /// The process has a log already.
     #[error("setting up the log: {0}")]

@@ -81,6 +81,33 @@ fn a_mail_that_is_not_there_is_66() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let program = env!("CARGO_BIN_EXE_mailbridge");
+    let mails = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mail");
+    for how in ["", "--ndjson"] {
+        let mut command = Command::new(program);
+        let command = command.args(["message", "parse", mails]).args(how.split_terminator(' ')).env_clear();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{how}: {output:?}");
+    }
+}
+
+#[test]
+fn a_mail_is_read_although_the_configuration_is_for_others() {
+    let home = TempDir::new().unwrap();
+    // A folder in its place cannot be read either, not even by root.
+    fs::create_dir(home.path().join("config.toml")).unwrap();
+    let mail = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mail/alternative.eml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailbridge"));
+    let command = command.args(["message", "parse", mail]).env_clear().env("CONFIGURATION_DIRECTORY", home.path());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("the defaults are used"), "{said}");
+}
+
+#[test]
 fn without_any_configuration_the_file_to_write_is_named() {
     let home = TempDir::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailbridge"));
