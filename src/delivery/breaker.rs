@@ -133,6 +133,13 @@ impl Breaker {
         }
     }
 
+    /// Somebody may have mended the tenant: the next probe may be made now.
+    pub(super) fn look_now(&mut self, now: Instant) {
+        if let State::Open { until } = &mut self.state {
+            *until = now.min(*until);
+        }
+    }
+
     /// Notes how a call ended.
     pub(super) fn record(&mut self, outcome: Outcome, rules: Rules, now: Instant, time: UtcMillis) -> Option<Change> {
         let from = self.word();
@@ -264,6 +271,17 @@ mod tests {
         assert_eq!(scene.enter(61), Entry::Probe);
         assert_eq!(scene.record(62, Outcome::Success), Some(("probe", "closed")));
         assert_eq!(scene.enter(62), Entry::Free);
+    }
+
+    #[test]
+    fn a_mended_tenant_is_probed_at_once() {
+        let mut scene = Scene::new();
+        scene.breaker.look_now(scene.start);
+        assert_eq!(scene.enter(0), Entry::Free);
+        scene.go_down(0);
+        assert_eq!(scene.enter(1), Entry::Shut);
+        scene.breaker.look_now(scene.start + Duration::from_secs(1));
+        assert_eq!(scene.enter(1), Entry::Probe);
     }
 
     #[test]

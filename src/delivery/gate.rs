@@ -122,6 +122,11 @@ impl Gate {
         change
     }
 
+    /// An open breaker lets a probe through now.
+    pub(super) fn look_now(&self) {
+        self.tenancy().breaker.look_now(Instant::now());
+    }
+
     /// Asks the breaker.
     pub(super) fn breaker<T>(&self, ask: impl FnOnce(&Breaker) -> T) -> T {
         ask(&self.tenancy().breaker)

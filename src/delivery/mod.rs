@@ -246,8 +246,12 @@ impl<'a> Loop<'a> {
         }
         self.context.progress.tenant(tenant, |status| {
             word.clone_into(&mut status.breaker);
-            status.last_error = None;
+            if self.gate.breaker(breaker::Breaker::is_closed) {
+                status.last_error = None;
+            }
         });
+        // After a reload: whatever the breaker is open for may be mended.
+        self.gate.look_now();
         self.failures = 0;
         self.session = Some(session);
         self.look_at = Instant::now();

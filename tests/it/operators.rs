@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use mailbridge::sandbox::superoffice_api::{Call, Rule, Step};
+use mailbridge::sandbox::imap_server;
+use mailbridge::sandbox::superoffice_api::{self, Call, Rule, Step};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -87,6 +88,25 @@ fn a_reload_takes_a_new_mailbox_in_and_leaves_the_old_one_alone() {
     world.wait_messages(2);
     daemon.stop();
     world.assert_exactly(0..2);
+}
+
+#[test]
+fn a_reload_after_mending_the_sign_in_posts_at_once() {
+    let api = superoffice_api::Options {
+        authorization: Some("Bearer story-token".to_owned()),
+        ..superoffice_api::Options::default()
+    };
+    let world = World::with(imap_server::Options::default(), api);
+    world.append(0..8);
+    let patient = world.config().replace("breaker_probe = \"100ms\"", "breaker_probe = \"1h\"");
+    assert_ne!(patient, world.config());
+    let daemon = world.daemon_with(&patient.replace("story-token", "wrong"));
+    daemon.wait_event("api.breaker", |line| line["to"] == "open");
+    world.write_config(&patient);
+    ok(&world.cli(&["reload"]));
+    world.wait_messages(8);
+    daemon.stop();
+    world.assert_exactly(0..8);
 }
 
 #[test]
