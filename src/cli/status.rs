@@ -10,6 +10,8 @@ use crate::cli::table::Table;
 use crate::cli::{Common, access};
 use crate::clock::UtcMillis;
 use crate::ids::MailboxName;
+use crate::queue::State;
+use crate::telemetry::progress::MailboxState;
 
 /// `mailbridge version`
 pub(super) fn version(common: &Common) -> Result<(), Failure> {
@@ -71,7 +73,32 @@ fn for_people(status: &Status) -> String {
     if !status.overdue.is_empty() {
         lines.push(format!("overdue: {}", status.overdue.join(", ")));
     }
+    lines.extend(advice(status));
     lines.join("\n")
+}
+
+/// What to do about what the tables show; nothing where all is well.
+fn advice(status: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    let failed = status.mailboxes.values().any(|mailbox| mailbox.state == MailboxState::Failed);
+    let open = status.tenants.values().any(|tenant| !matches!(tenant.breaker.as_str(), "" | "closed"));
+    if failed || open {
+        lines.push("mail waits and nothing is lost: mend the cause, then `mailbridge reload` tries at once".to_owned());
+    }
+    for (name, mailbox) in status.mailboxes.iter().filter(|(_, mailbox)| mailbox.waiting_to_start > 0) {
+        let n = mailbox.waiting_to_start;
+        lines.push(format!("{n} old mails wait in `{name}`: `mailbridge mailbox start {name}` takes them"));
+    }
+    for (state, what) in [(State::Held, "held"), (State::Failed, "dead")] {
+        match status.messages(state) {
+            0 => {}
+            n => lines.push(format!("{n} {what}: `mailbridge queue list --state {what}` says why")),
+        }
+    }
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
 }
 
 fn mailboxes(status: &Status) -> Table {
@@ -102,4 +129,41 @@ fn tenants(status: &Status) -> Table {
 
 fn ago(time: Option<UtcMillis>, now: UtcMillis) -> String {
     time.map_or_else(|| "-".to_owned(), |time| format!("{} ago", span(now.since(time))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A status as the daemon sends it, with one mailbox and one tenant.
+    fn status(mailbox: &str, waiting: u64, breaker: &str, dead: u64) -> Status {
+        let status = json!({
+            "v": 1, "instance": "default", "version": "0", "pid": 1, "started_at": 0, "now": 0,
+            "mailboxes": { "support": {
+                "state": mailbox, "up": true, "last_success": null, "backlog": 0, "waiting_to_start": waiting,
+                "last_error": null,
+            }},
+            "tenants": { "main": { "breaker": breaker, "last_post": null, "last_error": null } },
+            "unknown_tenants": [], "queue": { "dead": { "messages": dead, "bytes": 1, "oldest": null } }, "overdue": [],
+        });
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[track_caller]
+    fn check(status: &Status, expected: &[&str]) {
+        let lines = advice(status);
+        assert_eq!(lines.is_empty(), expected.is_empty(), "{lines:?}");
+        for part in expected {
+            assert!(lines.iter().any(|line| line.contains(part)), "{part} in {lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_comes_with_what_to_do() {
+        check(&status("idle", 0, "closed", 0), &[]);
+        check(&status("failed", 0, "closed", 0), &["`mailbridge reload` tries at once"]);
+        check(&status("wait", 0, "open", 0), &["`mailbridge reload` tries at once"]);
+        check(&status("idle", 14, "", 0), &["14 old mails", "`mailbridge mailbox start support`"]);
+        check(&status("idle", 0, "", 3), &["3 dead: `mailbridge queue list --state dead`"]);
+    }
 }
