@@ -5,7 +5,8 @@
 
 use crate::message::header::Headers;
 use crate::message::model::Kind;
-use crate::message::part::{Parameters, Part};
+use crate::message::parameters::Parameters;
+use crate::message::part::Part;
 use crate::message::phrase::{self, BounceText};
 
 /// What a mail shows.

@@ -18,6 +18,7 @@ mod html;
 mod importance;
 mod model;
 mod name;
+mod parameters;
 mod part;
 mod phrase;
 mod thread;

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use mail_parser::parsers::MessageStream;
-
 use crate::message::encoded_word;
-use crate::message::header::{Headers, unfold};
+use crate::message::header::Headers;
+use crate::message::parameters::Parameters;
 use crate::message::transfer;
 
 /// One leaf, described.
@@ -93,44 +92,6 @@ impl<'a> Part<'a> {
             Encoding::QuotedPrintable => transfer::quoted_printable(self.bytes).len(),
         };
         u64::try_from(size).unwrap_or(u64::MAX)
-    }
-}
-
-/// A value with parameters (RFC 2045 §5.1, RFC 2231).
-#[derive(Debug, Default)]
-pub(crate) struct Parameters {
-    /// The value in lower case; `type/subtype` for a content type.
-    pub(crate) value: String,
-    attributes: Vec<(String, String)>,
-}
-
-impl Parameters {
-    /// Reads the first field of that name.
-    pub(crate) fn of(headers: &Headers<'_>, name: &str) -> Self {
-        let Some(field) = headers.first(name) else {
-            return Self::default();
-        };
-        let mut line = unfold(field.value);
-        line.push('\n');
-        let value = MessageStream::new(line.as_bytes()).parse_content_type();
-        let Some(parsed) = value.as_content_type() else {
-            return Self::default();
-        };
-        let value = match parsed.subtype() {
-            Some(subtype) => format!("{}/{subtype}", parsed.ctype()),
-            None => parsed.ctype().to_owned(),
-        };
-        let attributes = parsed.attributes().unwrap_or_default();
-        Self {
-            value: value.trim().to_ascii_lowercase(),
-            attributes: attributes.iter().map(|a| (a.name.to_string(), a.value.to_string())).collect(),
-        }
-    }
-
-    /// A parameter; empty when there is none.
-    pub(crate) fn get(&self, name: &str) -> String {
-        let found = self.attributes.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     }
 }
 

@@ -53,6 +53,23 @@ pub(crate) fn quoted_printable(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Decodes `%41` (RFC 2231 §4); a `%` that begins nothing stays.
+pub(crate) fn percent(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match after {
+            [high, low, tail @ ..] if byte == b'%' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                out.push((hex(*high) << 4) | hex(*low));
+                rest = tail;
+            }
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
 /// What follows a soft line break: blanks, then the end of the line.
 fn soft_break(after: &[u8]) -> Option<&[u8]> {
     let line = after.trim_ascii_start();

@@ -8,7 +8,8 @@ use mail_parser::{Encoding, Message, MessageParser, MessagePart, PartType};
 
 use crate::config::Limits;
 use crate::message::header::{self, Headers};
-use crate::message::part::{Parameters, Part};
+use crate::message::parameters::Parameters;
+use crate::message::part::Part;
 
 /// More lines that begin a Content-Type than an honest mail has.
 const MAX_CONTENT_TYPES: usize = 2_000;
