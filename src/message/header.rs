@@ -36,8 +36,6 @@ pub(crate) struct Headers<'a> {
     pub(crate) fields: Vec<Field<'a>>,
     /// The block as it came, with the mbox line and without the empty line behind it, at most `header_bytes`.
     pub(crate) block: &'a [u8],
-    /// Where the block begins: behind blank lines and an mbox line.
-    pub(crate) start: usize,
     /// Where the body begins.
     pub(crate) body: usize,
 }
@@ -74,22 +72,38 @@ pub(crate) fn split<'a>(raw: &'a [u8], limits: &Limits, defects: &mut Vec<Defect
     let cr_only = !raw.get(..raw.len().min(1 << 16)).unwrap_or(raw).contains(&b'\n');
     let mut lines = Lines { raw, at: 0, cr_only };
     let (begin, start) = skip_preamble(&mut lines, defects);
-    let mut headers = Headers { start, body: start, ..Headers::default() };
+    read(lines, begin, start, limits, defects)
+}
+
+/// Splits the header block off a part of a mail: nothing may stand before it, and an empty first line is its end.
+pub(crate) fn split_part<'a>(section: &'a [u8], limits: &Limits) -> Headers<'a> {
+    let lines = Lines { raw: section, at: 0, cr_only: false };
+    read(lines, 0, 0, limits, &mut Vec::new())
+}
+
+/// Reads the block whose first field is at `start`.
+fn read<'a>(
+    mut lines: Lines<'a>,
+    begin: usize,
+    start: usize,
+    limits: &Limits,
+    defects: &mut Vec<Defect>,
+) -> Headers<'a> {
+    let mut headers = Headers { body: start, ..Headers::default() };
     if !lines.peek().is_some_and(is_field) {
         if lines.peek().is_some_and(|line| !line.is_empty()) {
             defects.push(Defect::new("no-header", ""));
             headers.body = 0;
-            headers.start = 0;
         } else {
             lines.step();
             headers.body = lines.at;
         }
         return headers;
     }
-    let mut block = Block::new(raw, start, limits);
+    let mut block = Block::new(lines.raw, start, limits);
     let end = block.read(&mut lines, defects);
     headers.body = lines.at;
-    headers.block = raw.get(begin..end.min(start.saturating_add(block.max_bytes))).unwrap_or_default();
+    headers.block = lines.raw.get(begin..end.min(start.saturating_add(block.max_bytes))).unwrap_or_default();
     headers.fields = block.fields;
     headers
 }

@@ -2,9 +2,8 @@
 //! odd about it is a [`Defect`].
 //!
 //! A mail is read at a [`Depth`]. Headers, addresses, dates and ids are read by code of our own with every bound kept, so
-//! the last step of the ladder works for any bytes. Only [`Depth::Full`] builds a MIME tree with mail-parser, behind a
-//! cheap filter and an exact measure; a mail beyond the bounds is read one step down by the same call, and
-//! [`Message::depth`] says so.
+//! the last step of the ladder works for any bytes. The MIME tree is walked by code of our own too, without recursion; a
+//! mail beyond the bounds is read one step down by the same call, and [`Message::depth`] says so.
 
 mod address;
 mod attachment;
@@ -40,7 +39,7 @@ pub fn parse(raw: &[u8], rules: &Rules, depth: Depth) -> Message {
         defects.push(Defect::new("empty", ""));
     }
     let headers = header::split(raw, &rules.limits, &mut defects);
-    // mail-parser reads lines that end in LF; a mail with bare CR is read from a copy.
+    // Boundary lines end in LF; a mail with bare CR is read from a copy.
     let repaired = repaired(raw, depth);
     match &repaired {
         Some(copy) => {

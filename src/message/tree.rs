@@ -1,10 +1,8 @@
-//! The leaves of a mail's MIME tree (RFC 2046 §5.1): at full depth by mail-parser, which also unpacks attached mails so that
-//! the exact nesting is known; at text depth by a walk of our own that never recurses and looks at no attachment.
+//! The leaves of a mail's MIME tree (RFC 2046 §5.1), found by boundary lines alone: an outer boundary ends whatever is inside
+//! it, an attached mail is one leaf and never opened, nothing recurses.
 //!
-//! A parsed tree is never cloned, never printed and never dropped as it is: each of these recurses once a level, and a
-//! small mail can have enough levels to end the process.
-
-use mail_parser::{Encoding, Message, MessageParser, MessagePart, PartType};
+//! Where the declared boundary is on no line, the lines that plainly separate parts are used; what is separated by nothing
+//! stays one leaf, so no content is lost.
 
 use crate::config::Limits;
 use crate::message::header::{self, Headers};
@@ -13,168 +11,168 @@ use crate::message::part::Part;
 
 /// More lines that begin a Content-Type than an honest mail has.
 const MAX_CONTENT_TYPES: usize = 2_000;
-/// More lines that begin like a boundary than an honest mail has.
-const MAX_BOUNDARIES: usize = 10_000;
 /// Multiparts inside each other at text depth.
 const OUTLINE_LEVELS: usize = 10;
-/// Leaves at text depth.
+/// Parts at text depth.
 const OUTLINE_PARTS: usize = 100;
+/// A boundary has at most 70 characters (RFC 2046 §5.1.1); some programs make longer ones.
+const MAX_BOUNDARY: usize = 200;
 
 /// The bound that a mail breaks: the word of its defect and the number seen.
 pub(crate) struct TooMuch(pub(crate) &'static str, pub(crate) usize);
 
 /// All leaves, in the order of the mail; an attached mail is one leaf.
 pub(crate) fn full<'a>(raw: &'a [u8], headers: &Headers<'a>, limits: &Limits) -> Result<Vec<Part<'a>>, TooMuch> {
-    let root = Part::new(headers, raw.get(headers.body..).unwrap_or_default());
-    if !root.media.starts_with("multipart/") {
-        // An attached mail is not unpacked, so it can do no harm; but what nobody could read is not called read.
-        if root.media.starts_with("message/") {
-            prefilter(&root.decoded())?;
-        }
-        return Ok(vec![root]);
+    let bound = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+    let (leaves, excess) = walk(raw, headers, limits, bound(limits.nesting), bound(limits.parts));
+    match excess.or_else(|| hidden(headers, raw)) {
+        Some(excess) => Err(excess),
+        None => Ok(leaves),
     }
-    prefilter(root.bytes)?;
-    let mail = raw.get(headers.start..).unwrap_or_default();
-    let parser = MessageParser::new().with_mime_headers().default_header_ignore();
-    let Some(message) = parser.parse(mail) else {
-        return Ok(vec![root]);
-    };
-    let verdict = measure(&message, limits);
-    let leaves = verdict.map(|()| leaves(&message, mail, limits));
-    dismantle(message);
+}
+
+/// The first leaves that are text.
+pub(crate) fn outline<'a>(raw: &'a [u8], headers: &Headers<'a>, limits: &Limits) -> Vec<Part<'a>> {
+    let (mut leaves, _) = walk(raw, headers, limits, OUTLINE_LEVELS, OUTLINE_PARTS);
+    leaves.retain(Part::is_body);
     leaves
 }
 
-/// The first leaves that are text, found by boundary lines alone.
-pub(crate) fn outline<'a>(raw: &'a [u8], headers: &Headers<'a>, limits: &Limits) -> Vec<Part<'a>> {
-    let body = raw.get(headers.body..).unwrap_or_default();
-    let mut found = Vec::new();
-    let mut waiting = vec![(Parameters::of(headers, "Content-Type"), Part::new(headers, body), 0_usize)];
-    while let Some((kind, part, level)) = waiting.pop() {
-        let boundary = kind.get("boundary");
-        if part.media.starts_with("multipart/") && !boundary.is_empty() && level < OUTLINE_LEVELS {
-            let room = OUTLINE_PARTS.saturating_sub(found.len()).saturating_sub(waiting.len());
-            let inner = sections(part.bytes, boundary.as_bytes(), room);
-            waiting.extend(inner.into_iter().rev().map(|section| {
-                let headers = header::split(section, limits, &mut Vec::new());
-                let part = Part::new(&headers, section.get(headers.body..).unwrap_or_default());
-                (Parameters::of(&headers, "Content-Type"), part, level.saturating_add(1))
-            }));
-        } else if part.is_body() && level < OUTLINE_LEVELS {
-            found.push(part);
-        }
+/// The bound that only closed parts break: mails inside mails harm nobody here, but a mail that nobody can read to its end is
+/// not called read.
+fn hidden(headers: &Headers<'_>, raw: &[u8]) -> Option<TooMuch> {
+    let root = Part::new(headers, raw.get(headers.body..).unwrap_or_default());
+    if !root.media.starts_with("multipart/") && !root.media.starts_with("message/") {
+        return None;
     }
-    found
+    let begins = |line: &&[u8]| line.get(..12).is_some_and(|name| name.eq_ignore_ascii_case(b"content-type"));
+    let bytes = if root.media.starts_with("message/") { root.decoded() } else { root.bytes.into() };
+    let count = bytes.split(|byte| *byte == b'\n').filter(begins).count();
+    (count > MAX_CONTENT_TYPES).then_some(TooMuch("nesting", count))
 }
 
-/// A cheap look before any tree is built. base64 can hide from it; the exact measure comes later.
-fn prefilter(body: &[u8]) -> Result<(), TooMuch> {
-    let (mut types, mut boundaries) = (0_usize, 0_usize);
-    for line in body.split(|byte| *byte == b'\n') {
-        let line = line.trim_ascii_start();
-        match line.first() {
-            Some(b'-') if line.starts_with(b"--") => boundaries = boundaries.saturating_add(1),
-            Some(b'c' | b'C') if line.get(..12).is_some_and(|head| head.eq_ignore_ascii_case(b"content-type")) => {
-                types = types.saturating_add(1);
-            }
-            _ => {}
-        }
-    }
-    if types > MAX_CONTENT_TYPES {
-        return Err(TooMuch("nesting", types));
-    }
-    if boundaries > MAX_BOUNDARIES {
-        return Err(TooMuch("parts", boundaries));
-    }
-    Ok(())
+/// A part that may have parts of its own.
+struct Node<'a> {
+    part: Part<'a>,
+    boundary: String,
+    level: usize,
 }
 
-/// Counts parts and levels, attached mails included, with a list instead of recursion.
-fn measure(message: &Message<'_>, limits: &Limits) -> Result<(), TooMuch> {
-    let max_parts = usize::try_from(limits.parts).unwrap_or(usize::MAX);
-    let mut waiting: Vec<(&Message<'_>, u32, u32)> = vec![(message, 0, 1)];
-    let mut parts: usize = 0;
-    while let Some((message, id, level)) = waiting.pop() {
-        parts = parts.saturating_add(1);
-        if level > limits.nesting {
-            return Err(TooMuch("nesting", usize::try_from(level).unwrap_or(usize::MAX)));
+impl<'a> Node<'a> {
+    fn new(headers: &Headers<'_>, bytes: &'a [u8], level: usize) -> Self {
+        let boundary = Parameters::of(headers, "Content-Type").get("boundary");
+        Self { part: Part::new(headers, bytes), boundary, level }
+    }
+
+    /// The part behind a boundary line. Without a type it is a mail where its parent is a digest (RFC 2046 §5.1.5).
+    fn inner(&self, section: &'a [u8], limits: &Limits) -> Self {
+        let headers = header::split_part(section, limits);
+        let body = section.get(headers.body..).unwrap_or_default();
+        let mut node = Self::new(&headers, body, self.level.saturating_add(1));
+        if self.part.media == "multipart/digest" && !headers.has("Content-Type") {
+            node.part.media = "message/rfc822".to_owned();
         }
-        if parts > max_parts {
-            return Err(TooMuch("parts", parts));
+        node
+    }
+}
+
+/// The leaves within the bounds, and the bound that was broken. What is beyond `max_levels` stays closed, what is beyond
+/// `max_parts` is left out.
+fn walk<'a>(
+    raw: &'a [u8],
+    headers: &Headers<'a>,
+    limits: &Limits,
+    max_levels: usize,
+    max_parts: usize,
+) -> (Vec<Part<'a>>, Option<TooMuch>) {
+    let mut waiting = vec![Node::new(headers, raw.get(headers.body..).unwrap_or_default(), 1)];
+    let (mut leaves, mut excess) = (Vec::new(), None);
+    let mut parts: usize = 1;
+    while let Some(node) = waiting.pop() {
+        if !node.part.media.starts_with("multipart/") {
+            leaves.push(node.part);
+            continue;
         }
-        match message.parts.get(usize::try_from(id).unwrap_or(usize::MAX)).map(|part| &part.body) {
-            Some(PartType::Multipart(ids)) => {
-                waiting.extend(
-                    ids.iter().filter(|inner| **inner > id).map(|inner| (message, *inner, level.saturating_add(1))),
-                );
-            }
-            Some(PartType::Message(inner)) => waiting.push((inner, 0, level.saturating_add(1))),
-            _ => {}
+        if node.level >= max_levels {
+            excess = excess.or_else(|| Some(TooMuch("nesting", node.level.saturating_add(1))));
+            continue;
+        }
+        let room = max_parts.saturating_sub(parts);
+        let mut inner = sections(node.part.bytes, &node.boundary, room.saturating_add(1));
+        if inner.len() > room {
+            excess = excess.or_else(|| Some(TooMuch("parts", max_parts.saturating_add(1))));
+            inner.truncate(room);
+        }
+        parts = parts.saturating_add(inner.len());
+        if inner.is_empty() {
+            leaves.push(node.part);
+        } else {
+            waiting.extend(inner.into_iter().rev().map(|section| node.inner(section, limits)));
         }
     }
-    Ok(())
+    (leaves, excess)
 }
 
-fn leaves<'a>(message: &Message<'_>, mail: &'a [u8], limits: &Limits) -> Vec<Part<'a>> {
-    let leaf = |part: &&MessagePart<'_>| !matches!(&part.body, PartType::Multipart(ids) if !ids.is_empty());
-    message.parts.iter().filter(leaf).map(|part| leaf_of(part, mail, limits)).collect()
-}
-
-fn leaf_of<'a>(part: &MessagePart<'_>, mail: &'a [u8], limits: &Limits) -> Part<'a> {
-    let place = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
-    let (start, body, end) = (place(part.offset_header), place(part.offset_body), place(part.offset_end));
-    let head = mail.get(start..body).unwrap_or_default();
-    let headers = header::split(head, limits, &mut Vec::new());
-    let end = inner_end(part).map_or(end, |inner| place(inner).min(end));
-    let mut leaf = Part::new(&headers, mail.get(body..end.max(body)).unwrap_or_default());
-    // A part without a type is a mail where its parent is a digest (RFC 2046 §5.1.5).
-    if part.is_message() && !leaf.media.starts_with("message/") {
-        leaf.media = "message/rfc822".to_owned();
+/// The sections of a multipart, at most `max`; none when nothing separates them.
+fn sections<'a>(body: &'a [u8], declared: &str, max: usize) -> Vec<&'a [u8]> {
+    let found = if declared.is_empty() { Vec::new() } else { between(body, declared.as_bytes(), max) };
+    match real_boundary(body).filter(|_| found.is_empty()) {
+        Some(real) => between(body, real, max),
+        None => found,
     }
-    leaf
 }
 
-/// Where an attached mail ends: mail-parser counts the boundary line behind it in. An encoded one has offsets of its own.
-fn inner_end(part: &MessagePart<'_>) -> Option<u32> {
-    match &part.body {
-        PartType::Message(inner) if part.encoding == Encoding::None => {
-            inner.parts.iter().map(|leaf| leaf.offset_end).max()
+/// The boundary that the lines really use: the first line that begins with `--` and has a field of a part behind it.
+fn real_boundary(body: &[u8]) -> Option<&[u8]> {
+    let mut lines = body.split(|byte| *byte == b'\n').peekable();
+    let is_part_field = |line: &&[u8]| line.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"content-"));
+    while let Some(line) = lines.next() {
+        let boundary = line.trim_ascii_end().strip_prefix(b"--").unwrap_or_default();
+        if (1..=MAX_BOUNDARY).contains(&boundary.len()) && lines.peek().is_some_and(is_part_field) {
+            return Some(boundary);
         }
+    }
+    None
+}
+
+/// A line that separates parts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Delimiter {
+    Open,
+    Close,
+}
+
+/// Whether a line is `--boundary` or `--boundary--`, perhaps with blanks behind it.
+fn delimiter(line: &[u8], boundary: &[u8]) -> Option<Delimiter> {
+    match line.strip_prefix(b"--")?.strip_prefix(boundary)?.trim_ascii() {
+        b"" => Some(Delimiter::Open),
+        b"--" => Some(Delimiter::Close),
         _ => None,
     }
 }
 
-/// Takes the tree apart level by level.
-fn dismantle(message: Message<'_>) {
-    let mut waiting = vec![message];
-    while let Some(message) = waiting.pop() {
-        for part in message.parts {
-            if let PartType::Message(inner) = part.body {
-                waiting.push(inner);
-            }
-        }
-    }
-}
-
-/// What stands between the boundary lines, at most `max` sections.
-fn sections<'a>(body: &'a [u8], boundary: &[u8], max: usize) -> Vec<&'a [u8]> {
+/// What stands between the boundary lines, at most `max` sections. Text behind a closing line ends the multipart; without
+/// any, the line only closed too early.
+fn between<'a>(body: &'a [u8], boundary: &[u8], max: usize) -> Vec<&'a [u8]> {
     let mut found = Vec::new();
     let mut begin = None;
     let mut at: usize = 0;
     for line in body.split_inclusive(|byte| *byte == b'\n') {
         let next = at.saturating_add(line.len());
-        let rest = line.strip_prefix(b"--").and_then(|rest| rest.strip_prefix(boundary));
-        if let Some(rest) = rest.filter(|rest| rest.trim_ascii().is_empty() || rest.starts_with(b"--")) {
-            if let Some(begin) = begin.replace(next) {
-                found.push(section(body, begin, at));
+        match delimiter(line, boundary) {
+            Some(delimiter) => {
+                found.extend(begin.map(|begin| section(body, begin, at)).filter(|section| !section.is_empty()));
+                begin = (delimiter == Delimiter::Open).then_some(next);
             }
-            if rest.starts_with(b"--") || found.len() >= max {
-                return found;
-            }
+            None if begin.is_none() && !found.is_empty() && !line.trim_ascii().is_empty() => return found,
+            None => {}
+        }
+        if found.len() >= max {
+            return found;
         }
         at = next;
     }
-    found.extend(begin.filter(|_| found.len() < max).map(|begin| body.get(begin..).unwrap_or_default()));
+    found.extend(begin.map(|begin| body.get(begin..).unwrap_or_default()).filter(|section| !section.is_empty()));
     found
 }
 
@@ -211,13 +209,68 @@ mod tests {
         assert_eq!(deep[2], ("image/png".into(), b"hi".to_vec()));
     }
 
+    #[track_caller]
+    fn check(body: &str, expected: &[(&str, &str)]) {
+        let raw = format!("Content-Type: multipart/mixed; boundary=b\n\n{body}");
+        let found = full(raw.as_bytes(), &headers(raw.as_bytes()), &Limits::default()).unwrap_or_default();
+        let found: Vec<_> =
+            found.iter().map(|part| (part.media.as_str(), str::from_utf8(part.bytes).unwrap())).collect();
+        assert_eq!(found, expected);
+    }
+
     #[test]
-    fn too_many_levels_are_refused_and_taken_apart() {
-        let raw = format!(
-            "Content-Type: multipart/mixed; boundary=b\n\n--b\n{}\n\nx",
-            "Content-Type: message/rfc822\n\n".repeat(1_500)
+    fn boundary_lines_are_whole_lines() {
+        let text = "text/plain";
+        check("--b\n\na --b\n--bc\n--b--c\n--b \t\n\nd\n--b-- \n", &[(text, "a --b\n--bc\n--b--c"), (text, "d")]);
+        check("--b\n--b\n\na\n", &[(text, "a\n")]);
+        check("--b\n\na\n--b--\n\n--b\n\nc\n--b--\n", &[(text, "a"), (text, "c")]);
+        check("--b\n\na\n--b--\nepilogue\n--b\n\nc\n--b--\n", &[(text, "a")]);
+    }
+
+    #[test]
+    fn a_text_that_looks_like_a_field_is_text() {
+        check("--b\n\nNote: read me\n--b--\n", &[("text/plain", "Note: read me")]);
+        check("--b\n\n\nFrom me\n--b--\n", &[("text/plain", "\nFrom me")]);
+    }
+
+    #[test]
+    fn an_attached_mail_without_an_end_ends_with_its_part() {
+        let inner = "Content-Type: multipart/mixed; boundary=c\n\n--c\n\nx";
+        let body = format!("--b\nContent-Type: message/rfc822\n\n{inner}\n--b\n\ny\n--b--\n");
+        check(&body, &[("message/rfc822", inner), ("text/plain", "y")]);
+    }
+
+    #[test]
+    fn a_false_boundary_parameter_gives_way_to_the_real_lines() {
+        check(
+            "pre\n--other\nContent-Type: text/html\n\n<p>\n--other\n\nb\n--other--\n",
+            &[("text/html", "<p>"), ("text/plain", "b")],
         );
-        let headers = headers(raw.as_bytes());
-        assert!(matches!(full(raw.as_bytes(), &headers, &Limits::default()), Err(TooMuch("nesting", _))));
+        check("--- no part\n", &[("multipart/mixed", "--- no part\n")]);
+    }
+
+    #[test]
+    fn a_part_of_a_digest_is_a_mail() {
+        let raw = b"Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: a\n\nx\n--b\nContent-Type: text/plain\n\ny\n--b--\n";
+        let found = described(full(raw, &headers(raw), &Limits::default()).unwrap_or_default());
+        assert_eq!(
+            found,
+            [("message/rfc822".into(), b"Subject: a\n\nx".to_vec()), ("text/plain".into(), b"y".to_vec())]
+        );
+    }
+
+    #[test]
+    fn too_many_levels_and_parts_are_refused() {
+        let level = |n: usize| format!("Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n");
+        let raw: String = (0..60).map(level).collect();
+        let refused = full(raw.as_bytes(), &headers(raw.as_bytes()), &Limits::default());
+        assert!(matches!(refused, Err(TooMuch("nesting", _))));
+        let raw = "Content-Type: message/rfc822\n\n".repeat(3_000);
+        let refused = full(raw.as_bytes(), &headers(raw.as_bytes()), &Limits::default());
+        assert!(matches!(refused, Err(TooMuch("nesting", _))));
+        let raw = format!("{}{}", level(0), "\nx\n--b0\n".repeat(5_000));
+        let refused = full(raw.as_bytes(), &headers(raw.as_bytes()), &Limits::default());
+        assert!(matches!(refused, Err(TooMuch("parts", _))));
+        assert_eq!(outline(raw.as_bytes(), &headers(raw.as_bytes()), &Limits::default()).len(), OUTLINE_PARTS - 1);
     }
 }

@@ -35,9 +35,9 @@ async fn down_the_ladder(pool: &Pool, raw: &[u8], rules: &Rules) -> (Message, Ve
     }
 }
 
-/// A text, then a part that is a chain of mails inside each other.
-fn nested(levels: usize, base64: bool) -> Vec<u8> {
-    let chain = "Content-Type: message/rfc822\r\n\r\n".repeat(levels) + "Subject: innermost\r\n\r\nx";
+/// A text, then a part that is a chain of 30,000 mails inside each other.
+fn nested(base64: bool) -> Vec<u8> {
+    let chain = "Content-Type: message/rfc822\r\n\r\n".repeat(30_000) + "Subject: innermost\r\n\r\nx";
     let (encoding, chain) = match base64 {
         true => ("base64", base64::engine::general_purpose::STANDARD.encode(chain)),
         false => ("7bit", chain),
@@ -53,24 +53,26 @@ fn nested(levels: usize, base64: bool) -> Vec<u8> {
 #[tokio::test]
 async fn a_chain_of_mails_is_read_one_step_down() {
     let pool = Pool::new(program(), 1);
-    for raw in [nested(30_000, false), nested(30_000, true)] {
-        let (message, _) = down_the_ladder(&pool, &raw, &Rules::default()).await;
-        assert_eq!(message.depth, Depth::Text);
+    // Encoded, the chain is a file like any other: nobody opens it.
+    for (raw, depth) in [(nested(false), Depth::Text), (nested(true), Depth::Full)] {
+        let (message, strikes) = down_the_ladder(&pool, &raw, &Rules::default()).await;
+        assert_eq!((message.depth, strikes.len()), (depth, 0));
         assert_eq!((message.subject.as_str(), message.text.as_str()), ("still here", "the text"));
     }
-    let (message, strikes) = down_the_ladder(&pool, b"Subject: next\r\n\r\nx", &Rules::default()).await;
-    assert_eq!((message.depth, strikes.len()), (Depth::Full, 0), "the pool lives");
     pool.close().await;
 }
 
 #[tokio::test]
 async fn a_worker_that_dies_is_a_strike_and_the_next_step_is_read() {
     let pool = Pool::new(program(), 1);
-    // Far deeper than the stack of the worker: the tree of the encoded chain ends the process.
-    let raw = nested(600_000, true);
-    let (message, strikes) = down_the_ladder(&pool, &raw, &Rules::default()).await;
-    assert!(matches!(strikes.as_slice(), [Error::Died { .. } | Error::Late { .. }]), "{strikes:?}");
-    assert_eq!((message.depth, message.text.as_str()), (Depth::Text, "the text"));
+    let limits = Limits { parse_memory: Size::mib(128), message_size: Size::mib(200), ..Limits::default() };
+    // The letters of this charset take twice the room as text.
+    let raw = [HEAD.as_bytes(), b"\r\n", &vec![0xe9; 20 << 20]].concat();
+    let (message, strikes) = down_the_ladder(&pool, &raw, &Rules { limits, ..Rules::default() }).await;
+    assert!(matches!(strikes.as_slice(), [Error::Died { .. }, Error::Died { .. }]), "{strikes:?}");
+    assert_eq!((message.depth, message.subject.as_str()), (Depth::Headers, "still here"));
+    let (message, strikes) = down_the_ladder(&pool, b"Subject: next\r\n\r\nx", &Rules::default()).await;
+    assert_eq!((message.depth, strikes.len()), (Depth::Full, 0), "the pool lives");
     pool.close().await;
 }
 
@@ -90,7 +92,8 @@ async fn a_worker_that_wants_too_much_memory_dies_alone() {
 async fn a_late_worker_is_stopped() {
     let pool = Pool::new(program(), 1);
     let limits = Limits { parse_time: Period(Duration::from_nanos(1)), ..Limits::default() };
-    let outcome = pool.parse(b"Subject: x\r\n\r\nx", &Rules { limits, ..Rules::default() }, Depth::Full, false).await;
+    let raw = [HEAD.as_bytes(), b"\r\n", &vec![b'x'; 8 << 20]].concat();
+    let outcome = pool.parse(&raw, &Rules { limits, ..Rules::default() }, Depth::Full, false).await;
     assert!(matches!(outcome, Err(Error::Late { .. })), "{outcome:?}");
     assert!(pool.parse(b"Subject: next\r\n\r\nx", &Rules::default(), Depth::Full, false).await.is_ok());
     pool.close().await;
