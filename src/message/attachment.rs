@@ -55,13 +55,17 @@ pub(crate) fn describe(parts: &[Part<'_>], body: &Body, rules: &Rules, defects: 
         defects.push(Defect::new("attachments-cut", surplus.to_string()));
     }
     let referred = |id: &str| body.original.as_deref().is_some_and(|original| html::refers_to(original, id));
-    // A part that only HTML could name, and that is not said to be an attachment, is part of the HTML.
-    let belongs = |part: &Part<'_>| part.disposition.is_empty() && !part.content_id.is_empty();
+    // A picture with an id that is said to stand in place (RFC 2183 §2.1), or belongs to its HTML (RFC 2387), is part of the
+    // text. Whatever else nobody refers to must stay in sight.
+    let in_place = |part: &Part<'_>| {
+        let said = part.disposition == "inline" || part.related && part.disposition != "attachment";
+        said && part.media.starts_with("image/") && !part.content_id.is_empty()
+    };
     let one = |part: &Part<'_>| Attachment {
         name: names.unique(&wanted_name(part, rules)),
         content_type: part.media.clone(),
         size: part.decoded_size(),
-        inline: part.disposition == "inline" || belongs(part) || referred(&part.content_id),
+        inline: in_place(part) || referred(&part.content_id),
         content_id: part.content_id.replace('\0', ""),
     };
     others().take(max).map(one).collect()
@@ -136,15 +140,21 @@ mod tests {
     }
 
     #[test]
-    fn inline_is_said_or_referred_to() {
+    fn a_picture_is_inline_when_it_is_referred_to_or_said_to_stand_in_place() {
         let body = Body { original: Some("<img src=cid:x@y>".into()), ..Body::default() };
-        let parts = [
-            Part { content_id: "x@y".into(), ..part("image/png") },
-            Part { disposition: "inline".into(), ..part("image/png") },
-            Part { content_id: "z".into(), ..part("image/png") },
-            Part { content_id: "z".into(), disposition: "attachment".into(), ..part("image/png") },
-        ];
-        let found = describe(&parts, &body, &Rules::default(), &mut Vec::new());
-        assert_eq!(found.iter().map(|a| a.inline).collect::<Vec<_>>(), [true, true, true, false]);
+        let id = |id: &str, media: &str| Part { content_id: id.into(), ..part(media) };
+        for (part, inline) in [
+            (id("x@y", "image/png"), true),
+            (Part { disposition: "attachment".into(), ..id("x@y", "image/png") }, true),
+            (Part { disposition: "inline".into(), ..id("z", "image/png") }, true),
+            (Part { related: true, ..id("z", "image/png") }, true),
+            (Part { related: true, disposition: "attachment".into(), ..id("z", "image/png") }, false),
+            (Part { disposition: "inline".into(), ..part("image/png") }, false),
+            (Part { disposition: "inline".into(), ..id("z", "application/pdf") }, false),
+            (id("z", "image/png"), false),
+        ] {
+            let found = describe(&[part], &body, &Rules::default(), &mut Vec::new());
+            assert_eq!(found[0].inline, inline, "{found:?}");
+        }
     }
 }

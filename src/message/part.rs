@@ -26,6 +26,8 @@ pub(crate) struct Part<'a> {
     pub(crate) location: String,
     /// Content-Description.
     pub(crate) description: String,
+    /// Whether its parent is a `multipart/related` (RFC 2387).
+    pub(crate) related: bool,
     /// How [`Self::bytes`] are encoded.
     pub(crate) encoding: Encoding,
     /// The body as it stands in the mail.
@@ -63,6 +65,7 @@ impl<'a> Part<'a> {
             content_id: headers.raw("Content-ID").trim().trim_matches(['<', '>']).to_owned(),
             location: headers.text("Content-Location"),
             description: headers.text("Content-Description"),
+            related: false,
             encoding,
             bytes,
         }

@@ -69,6 +69,7 @@ impl<'a> Node<'a> {
         let headers = header::split_part(section, limits);
         let body = section.get(headers.body..).unwrap_or_default();
         let mut node = Self::new(&headers, body, self.level.saturating_add(1));
+        node.part.related = self.part.media == "multipart/related";
         if self.part.media == "multipart/digest" && !headers.has("Content-Type") {
             node.part.media = "message/rfc822".to_owned();
         }
