@@ -108,9 +108,13 @@ fn read<'a>(
     headers
 }
 
-/// The block as valid text, without NUL.
+/// The block as valid text, without NUL and without the end of its last line.
 pub(crate) fn block_text(block: &[u8]) -> String {
-    charset::guess(block).replace('\0', "\u{fffd}").replace("\r\n", "\n").replace('\r', "\n")
+    charset::guess(block)
+        .trim_end_matches(['\r', '\n'])
+        .replace('\0', "\u{fffd}")
+        .replace("\r\n", "\n")
+        .replace('\r', "\n")
 }
 
 /// A value as one line of valid text: folds become one blank, control characters too.

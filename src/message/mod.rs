@@ -176,7 +176,8 @@ fn listed(headers: &Headers<'_>, rules: &Rules) -> Vec<Header> {
 }
 
 fn headers_as_lines(headers: &[Header]) -> String {
-    headers.iter().map(|header| format!("{}: {}\n", header.name, header.value)).collect()
+    let lines: Vec<_> = headers.iter().map(|header| format!("{}: {}", header.name, header.value)).collect();
+    lines.join("\n")
 }
 
 /// One line without control characters.
@@ -238,8 +239,8 @@ mod tests {
     fn the_header_block_is_kept_as_configured() {
         let raw = b"Subject: =?utf-8?q?=C3=A4?=\r\nX: y\r\n\r\n";
         for (email_header, expected) in [
-            (EmailHeader::Full, "Subject: =?utf-8?q?=C3=A4?=\nX: y\n"),
-            (EmailHeader::Listed, "Subject: ä\n"),
+            (EmailHeader::Full, "Subject: =?utf-8?q?=C3=A4?=\nX: y"),
+            (EmailHeader::Listed, "Subject: ä"),
             (EmailHeader::None, ""),
         ] {
             let mut rules = Rules::default();
