@@ -92,6 +92,11 @@ impl Sight<'_> {
         })
     }
 
+    /// What Amazon's notification service tells (its mails carry the id of the notification).
+    fn amazon(&self) -> Option<String> {
+        self.headers.has("X-Amz-Sns-Message-Id").then(|| phrase::amazon_notification(self.text)).flatten()
+    }
+
     fn is_answer(&self) -> bool {
         self.headers.has("In-Reply-To") || self.headers.has("References")
     }
@@ -106,7 +111,11 @@ fn complaint(sight: &Sight<'_>) -> Option<String> {
     if sight.report_type() == "feedback-report" || sight.has_part(&["message/feedback-report"]) {
         return Some("feedback-report".to_owned());
     }
-    None
+    if sight.amazon().as_deref() == Some("complaint") {
+        return Some("amazon notification".to_owned());
+    }
+    let quoted = sight.has_part(&["message/rfc822"]);
+    (quoted && phrase::is_complaint_subject(sight.subject)).then(|| "complaint subject, quoted original".to_owned())
 }
 
 fn bounce(sight: &Sight<'_>) -> Option<String> {
@@ -121,6 +130,9 @@ fn bounce(sight: &Sight<'_>) -> Option<String> {
     }
     if sight.headers.has("X-Failed-Recipients") {
         return Some("x-failed-recipients".to_owned());
+    }
+    if sight.amazon().as_deref() == Some("bounce") {
+        return Some("amazon notification".to_owned());
     }
     if report == "disposition-notification"
         || matches!(sight.auto_submitted().as_str(), "auto-generated" | "no") && sight.is_answer()
@@ -140,6 +152,9 @@ fn bounce(sight: &Sight<'_>) -> Option<String> {
         (_, true, _, true) => Some("null return path, bounce subject".to_owned()),
         (_, true, Some(BounceText::Technical), _) if !sight.is_answer() => {
             Some("bounce subject, bounce text".to_owned())
+        }
+        (_, _, Some(BounceText::Technical), _) if quoted && phrase::is_no_reply(sight.from) => {
+            Some("no-reply sender, bounce text, quoted original".to_owned())
         }
         _ => None,
     }
@@ -174,8 +189,9 @@ fn auto_reply(sight: &Sight<'_>) -> Option<String> {
         return Some("null return path, precedence: bulk".to_owned());
     }
     let subject = phrase::is_away_subject(sight.subject);
+    let bulk = matches!(sight.header("Precedence").as_str(), "bulk" | "junk") && !sight.headers.has("List-Id");
     let backed =
-        sight.is_answer() || sight.null_return_path() || suppress || sight.auto_submitted().starts_with("auto");
+        sight.is_answer() || sight.null_return_path() || suppress || bulk || sight.auto_submitted().starts_with("auto");
     (subject && backed).then(|| "automatic reply subject".to_owned())
 }
 
@@ -241,6 +257,27 @@ mod tests {
         check("Content-Type: multipart/report; report-type=\"disposition-notification\"\n\n", Kind::Mdn, false);
         check("Content-Type: multipart/report; report-type=feedback-report\n\n", Kind::Complaint, false);
         check("From: MAILER-DAEMON\nSubject: Undelivered Mail Returned to Sender\n\n", Kind::Bounce, false);
+        check("Precedence: junk\nSubject: [Automatyczna odpowiedź] x\n\n", Kind::AutoReply, false);
+        check("From: post_master@a.example\nIn-Reply-To: <a@b>\n\n550 - no such user here", Kind::Bounce, false);
+        let notice = "X-Amz-Sns-Message-Id: 1\n\n{\"notificationType\" : \"Bounce\",";
+        check(notice, Kind::Bounce, false);
+        check(&notice.replace("Bounce", "Complaint"), Kind::Complaint, false);
+        check(&notice.replace("X-Amz", "X-Other"), Kind::Human, true);
+    }
+
+    #[test]
+    fn a_report_without_a_form_is_known_by_the_mail_it_quotes() {
+        let parts = [Part { media: "message/rfc822".into(), ..Part::default() }];
+        let headers = Headers::default();
+        let sight = |from, subject, text| Sight { headers: &headers, parts: &parts, subject, from, text };
+        let full = "x@y.example: mailbox is full";
+        assert_eq!(judge(&sight("no-reply@a.example", "x", full)).kind, Kind::Bounce);
+        assert_eq!(judge(&sight("ann@a.example", "x", full)).kind, Kind::Human);
+        assert_eq!(
+            judge(&sight("staff@a.example", "complaint about message from 192.0.2.1", "")).kind,
+            Kind::Complaint
+        );
+        assert_eq!(judge(&sight("ann@a.example", "Complaint about my order", "")).kind, Kind::Human);
     }
 
     #[test]

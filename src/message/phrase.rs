@@ -7,6 +7,8 @@ const DAEMONS: &[&str] = &[
     "mailer daemon",
     "mailerdaemon",
     "postmaster",
+    "post-master",
+    "post_master",
     "mail delivery system",
     "mail delivery subsystem",
     "mail delivery service",
@@ -44,6 +46,7 @@ const BOUNCE_SUBJECTS: &[&str] = &[
     "failure notice",
     "failure delivery",
     "mail failure",
+    "mail failed",
     "mail delivery fail",
     "mail system error",
     "mail delivery error",
@@ -51,6 +54,8 @@ const BOUNCE_SUBJECTS: &[&str] = &[
     "returned mail",
     "returned to sender",
     "return to sender",
+    "returning to sender",
+    "returning message to sender",
     "returned message",
     "could not be delivered",
     "not be delivered",
@@ -141,6 +146,8 @@ const TECHNICAL_TEXTS: &[&str] = &[
     "address rejected",
     "recipient rejected",
     "host unknown",
+    "unknown host",
+    "no valid recipients",
     "unrouteable",
     "unroutable",
     "invalid recipient",
@@ -198,6 +205,13 @@ const AWAY_SUBJECTS: &[&str] = &[
     "away from my mail",
     "i am away",
     "on vacation",
+    "automatyczna odpowied",
+    "autoodpowied",
+    "automatická odpov",
+    "automatikus válasz",
+    "otomatik yanıt",
+    "автоматический ответ",
+    "автоответ",
     "自动回复",
     "自動応答",
 ];
@@ -247,6 +261,20 @@ pub(crate) fn bounce_text(text: &str) -> Option<BounceText> {
     holds(begin, BOUNCE_TEXTS).then_some(BounceText::Plain)
 }
 
+/// Whether a subject is that of the complaints that Microsoft's junk mail reporting programme sends without RFC 5965.
+pub(crate) fn is_complaint_subject(subject: &str) -> bool {
+    subject.trim_start().to_lowercase().starts_with("complaint about message from ")
+}
+
+/// What Amazon's notification service tells of a mail sent by Amazon's mail service: `bounce`, `complaint`, `delivery`. The
+/// JSON may be a string inside other JSON.
+pub(crate) fn amazon_notification(text: &str) -> Option<String> {
+    let begin = text.get(..text.floor_char_boundary(TEXT_WINDOW)).unwrap_or(text).replace('\\', "");
+    let (_, behind) = begin.split_once("\"notificationType\"")?;
+    let (_, word) = behind.split_once('"').filter(|(between, _)| between.trim() == ":")?;
+    Some(word.split('"').next().unwrap_or_default().to_ascii_lowercase())
+}
+
 /// Whether a subject is that of an absence note.
 pub(crate) fn is_away_subject(subject: &str) -> bool {
     let lower = subject.trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
@@ -273,6 +301,14 @@ mod tests {
         assert!(!is_bounce_subject("Re: Undeliverable: your order"));
         assert!(is_away_subject("\"Out of office\": x"));
         assert!(!is_away_subject("Re: Out of office"));
+    }
+
+    #[test]
+    fn a_notification_may_be_wrapped() {
+        let told = Some("bounce".to_owned());
+        assert_eq!(amazon_notification("{\"notificationType\":\"Bounce\",\"x\":1}"), told);
+        assert_eq!(amazon_notification("{\"Message\" : \"{\\\"notificationType\\\":\\\"Bounce\\\"}\"}"), told);
+        assert_eq!(amazon_notification("the \"notificationType\" is \"Bounce\""), None);
     }
 
     #[test]
