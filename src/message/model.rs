@@ -93,8 +93,6 @@ pub enum Kind {
     List,
     /// Our own mail come back.
     OwnLoop,
-    /// From a monitoring system.
-    Monitoring,
 }
 
 impl Kind {
@@ -110,7 +108,6 @@ impl Kind {
             Self::Complaint => "complaint",
             Self::List => "list",
             Self::OwnLoop => "own_loop",
-            Self::Monitoring => "monitoring",
         }
     }
 }
