@@ -35,6 +35,14 @@ struct Word<'a> {
     bytes: Vec<u8>,
 }
 
+impl Word<'_> {
+    /// Whether a letter may begin here and end in `next`. A charset that switches begins each word anew.
+    fn continues(&self, next: &Word<'_>) -> bool {
+        let switches = self.charset.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case("iso-2022"));
+        self.charset.eq_ignore_ascii_case(next.charset) && !switches
+    }
+}
+
 #[derive(Default)]
 struct Decoder<'a> {
     text: String,
@@ -58,7 +66,7 @@ impl<'a> Decoder<'a> {
     fn word(&mut self, word: Word<'a>) {
         self.blanks = "";
         match &mut self.pending {
-            Some(pending) if pending.charset.eq_ignore_ascii_case(word.charset) => pending.bytes.extend(word.bytes),
+            Some(pending) if pending.continues(&word) => pending.bytes.extend(word.bytes),
             _ => {
                 self.flush();
                 self.pending = Some(word);
@@ -124,6 +132,7 @@ mod tests {
     #[test]
     fn a_letter_may_be_split_over_two_words() {
         check("=?utf-8?Q?=C3?= =?UTF-8?Q?=A4?=", "ä");
+        check("=?ISO-2022-JP?B?GyRCJWYbKEI=?= =?iso-2022-jp?B?GyRCITwbKEI=?=", "ユー");
     }
 
     #[test]
