@@ -114,15 +114,26 @@ impl Piece {
         // Without angle brackets: names with bare commas in front of the address are other addresses without a domain.
         let bare = encoded_word::decode(&piece.name);
         for word in bare.split(',').map(str::trim).filter(|word| word.contains('@')) {
-            let address: String = match word.split_whitespace().find(|part| part.contains('@') && part.len() > 1) {
-                _ if word.starts_with('"') => word.to_owned(),
-                Some(part) => part.to_owned(),
-                None => word.chars().filter(|c| !c.is_whitespace()).collect(),
-            };
+            let address = if word.starts_with('"') { word.to_owned() } else { plain(word) };
             let address = address.trim_matches(['\'', '[', ']']).to_owned();
             found.push(Address { name: clean(&piece.comment), address });
         }
     }
+}
+
+/// The word with the `@`, and what a dot connects to it: `a@b . example` (RFC 5322 §4.4).
+fn plain(words: &str) -> String {
+    let mut parts = words.split_whitespace().skip_while(|part| !part.contains('@') || part.len() < 2);
+    let Some(mut address) = parts.next().map(str::to_owned) else {
+        return words.split_whitespace().collect();
+    };
+    for part in parts {
+        if !address.ends_with('.') && !part.starts_with('.') {
+            break;
+        }
+        address.push_str(part);
+    }
+    address
 }
 
 fn clean(name: &str) -> String {
@@ -153,6 +164,7 @@ mod tests {
         check("=?utf-8?Q?=C3=84nn=2C?= <a@b>", &[("Änn,", "a@b")]);
         check("\"a b\"@c", &[("", "\"a b\"@c")]);
         check("<@x,@y:a@b>", &[("", "a@b")]);
+        check("Ann a@b . example, c@d. example (x)", &[("", "a@b.example"), ("x", "c@d.example")]);
         check("undisclosed-recipients:;", &[]);
         check("", &[]);
         check("<>", &[]);
