@@ -35,13 +35,24 @@ pub(crate) fn to_text(html: &str) -> String {
     html_to_text(html)
 }
 
-/// Whether the HTML refers to the part with this Content-ID.
+/// Whether the HTML refers to the part with this Content-ID: `cid:a@b`, `cid:a%40b` (RFC 2392), or the id alone as the whole
+/// value of an attribute.
 pub(crate) fn refers_to(html: &str, content_id: &str) -> bool {
-    !content_id.is_empty()
-        && html.match_indices(content_id).any(|(at, _)| {
-            let before = html.get(at.saturating_sub(4)..at).unwrap_or_default();
-            before.eq_ignore_ascii_case("cid:")
-        })
+    let escaped = content_id.replace('@', "%40");
+    !content_id.is_empty() && [content_id, &escaped].into_iter().any(|id| stands_as_link(html, id))
+}
+
+fn stands_as_link(html: &str, id: &str) -> bool {
+    html.match_indices(id).any(|(at, _)| {
+        let (before, after) = (html.get(..at).unwrap_or_default(), html.get(at.saturating_add(id.len())..));
+        let next = after.and_then(|after| after.chars().next());
+        let ends = next.is_none_or(|c| c.is_whitespace() || matches!(c, '"' | '\'' | '>' | ')' | '&' | '<'));
+        let scheme =
+            before.get(before.len().saturating_sub(4)..).is_some_and(|scheme| scheme.eq_ignore_ascii_case("cid:"));
+        let alone = before.ends_with(['"', '\''])
+            && before.get(..before.len().saturating_sub(1)).is_some_and(|name| name.ends_with('='));
+        ends && (scheme || alone)
+    })
 }
 
 fn is_data(url: &str) -> bool {
@@ -87,6 +98,9 @@ mod tests {
     #[test]
     fn references_by_content_id_are_found() {
         assert!(refers_to("<img src='CID:a@b'>", "a@b"));
+        assert!(refers_to("<img src=\"cid:a%40b\">", "a@b"));
+        assert!(refers_to("<img src=\"a@b\">", "a@b"));
+        assert!(!refers_to("<img src=\"cid:a@b.c\">", "a@b"));
         assert!(!refers_to("<p>a@b</p>", "a@b"));
         assert!(!refers_to("<img src='cid:'>", ""));
     }
