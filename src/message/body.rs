@@ -3,6 +3,7 @@
 
 use crate::config::parse::Html;
 use crate::message::charset;
+use crate::message::flowed;
 use crate::message::html;
 use crate::message::model::{Defect, Depth, Rules};
 use crate::message::part::Part;
@@ -76,7 +77,10 @@ fn joined<'p>(parts: impl Iterator<Item = &'p Part<'p>>, rules: &Rules, defects:
         if !all.is_empty() && !all.ends_with('\n') {
             all.push('\n');
         }
-        all.push_str(&decoded.text);
+        match part.flow.filter(|_| part.media == "text/plain") {
+            Some(flow) => all.push_str(&flowed::join(&decoded.text, flow)),
+            None => all.push_str(&decoded.text),
+        }
         if all.len() > max && cut(all, max) {
             defects.push(Defect::new("body-cut", max.to_string()));
             break;

@@ -12,6 +12,7 @@ mod body;
 mod charset;
 mod date;
 mod encoded_word;
+mod flowed;
 mod header;
 mod html;
 mod importance;

@@ -12,6 +12,8 @@ use crate::message::transfer;
 pub(crate) struct Part<'a> {
     /// The media type, lower case, without parameters.
     pub(crate) media: String,
+    /// Whether a plain text says that its lines flow (RFC 3676).
+    pub(crate) flow: Option<Flow>,
     /// The declared charset; empty when there is none.
     pub(crate) charset: String,
     /// The disposition, lower case; empty when there is none.
@@ -32,6 +34,15 @@ pub(crate) struct Part<'a> {
     pub(crate) encoding: Encoding,
     /// The body as it stands in the mail.
     pub(crate) bytes: &'a [u8],
+}
+
+/// How the lines of a `format=flowed` text are joined (RFC 3676 §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// The blank at the end of a line stays.
+    Keep,
+    /// The blank at the end of a line goes (`delsp=yes`).
+    Delete,
 }
 
 /// Content-Transfer-Encoding (RFC 2045 §6).
@@ -58,6 +69,10 @@ impl<'a> Part<'a> {
         };
         Self {
             media: media_type(&kind.value),
+            flow: kind
+                .get("format")
+                .eq_ignore_ascii_case("flowed")
+                .then(|| if kind.get("delsp").eq_ignore_ascii_case("yes") { Flow::Delete } else { Flow::Keep }),
             charset: kind.get("charset"),
             filename: encoded_word::decode(&disposition.get("filename")),
             name: encoded_word::decode(&kind.get("name")),
