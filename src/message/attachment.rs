@@ -90,6 +90,7 @@ fn wanted_name(part: &Part<'_>, rules: &Rules) -> String {
         return id.to_owned();
     }
     match part.description.trim() {
+        "" if !id.trim().is_empty() => format!("{}{extension}", id.replace(['/', '\\'], "_")),
         "" => format!("file{extension}"),
         words if words.contains('.') && !words.ends_with('.') => words.to_owned(),
         words => format!("{words}{extension}"),
@@ -133,6 +134,7 @@ mod tests {
         check(Part { name: "../b.pdf".into(), ..part("application/pdf") }, "b.pdf");
         check(Part { location: "http://x/y/z.gif?q".into(), ..part("image/gif") }, "z.gif");
         check(Part { content_id: "image001.png@01D".into(), ..part("image/png") }, "image001.png");
+        check(Part { content_id: "part1/a.0815@x".into(), ..part("image/png") }, "part1_a.0815.png");
         check(Part { description: "the plan".into(), ..part("application/pdf") }, "the plan.pdf");
         check(Part { bytes: b"Subject: =?utf-8?q?a/b?=\n\nx", ..part("message/rfc822") }, "a_b.eml");
         check(part("message/rfc822"), "file.eml");
