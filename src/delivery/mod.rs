@@ -184,8 +184,8 @@ impl<'a> Loop<'a> {
         match allowed {
             usize::MAX if free >= slots.div_ceil(4) => free,
             usize::MAX => 0,
-            // A probe: it needs nobody else to finish first.
-            few => few,
+            // A probe: it needs few slots, but no more than there are, however long the first takes to be read.
+            few => few.min(free),
         }
     }
 
