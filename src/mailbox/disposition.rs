@@ -80,19 +80,15 @@ pub(super) async fn run(context: &Context, session: &mut Session, folder: &mut F
     Ok(())
 }
 
-/// What was finished under the UIDVALIDITY before and was not found again under the present one is no longer there.
-pub(super) async fn settle_previous(context: &Context, folder: &mut Folder) -> Result<(), Trouble> {
-    let Some(previous) = folder.previous else { return Ok(()) };
+/// What was finished under another UIDVALIDITY and was not found again under the present one is no longer there.
+pub(super) async fn settle_previous(context: &Context, folder: &Folder) -> Result<(), Trouble> {
     loop {
-        let left = context.queue.undisposed(&folder.key, previous, BATCH).await?;
+        let left = context.queue.left_behind(&folder.key, folder.uidvalidity(), BATCH).await?;
         if left.is_empty() {
-            break;
+            return Ok(());
         }
-        let ids: Vec<QueueId> = left.iter().map(|mail| mail.id).collect();
-        context.queue.disposed(&ids, "gone").await?;
+        context.queue.disposed(&left, "gone").await?;
     }
-    folder.previous = None;
-    Ok(())
 }
 
 fn grouped(config: &config::Mailbox, due: &[Disposal]) -> Vec<(Action, Vec<Disposal>)> {

@@ -15,7 +15,7 @@ use crate::config::mailbox::Start;
 use crate::ids::{MailboxName, Uid, UidValidity};
 use crate::imap::Session;
 use crate::imap::session;
-use crate::queue::{FolderKey, FolderRecord, Queue};
+use crate::queue::{self, FolderKey, FolderRecord, Queue, Unfetched};
 use crate::telemetry::event;
 use crate::uids::UidSet;
 
@@ -28,8 +28,6 @@ pub(super) struct Folder {
     pub(super) key: FolderKey,
     pub(super) view: Option<session::Folder>,
     pub(super) record: Option<FolderRecord>,
-    /// The UIDVALIDITY before the present one, until what is left of it is settled.
-    pub(super) previous: Option<UidValidity>,
     /// The UIDs that need not be fetched, as of the last full search and what was taken since.
     pub(super) accounted: UidSet,
     /// The UIDs whose fetch failed: fetched alone, after all others.
@@ -54,7 +52,6 @@ impl Folder {
             key: FolderKey { mailbox: mailbox.clone(), folder: name.to_owned() },
             view: None,
             record: None,
-            previous: None,
             accounted: UidSet::new(),
             suspects: UidSet::new(),
             act_after: now,
@@ -88,24 +85,42 @@ impl Folder {
         self.search_now();
     }
 
-    /// Whether the queue has something for this folder: finished mails, or old mail that may be taken now. A store that
-    /// does not answer has nothing.
+    /// Whether the queue has something for this folder: finished mails, mails to be fetched again, or old mail that may
+    /// be taken now. A store that does not answer has nothing.
     pub(super) async fn wants_action(&self, queue: &Queue) -> bool {
-        let may_act = self.act_after <= Instant::now();
-        if may_act && queue.undisposed(&self.key, self.uidvalidity(), 1).await.is_ok_and(|due| !due.is_empty()) {
+        if self.act_after > Instant::now() {
+            return false;
+        }
+        if queue.undisposed(&self.key, self.uidvalidity(), 1).await.is_ok_and(|due| !due.is_empty()) {
+            return true;
+        }
+        if self.wants_refetch(queue).await.unwrap_or(false) {
             return true;
         }
         self.waiting_to_start() > 0
             && queue.folder(&self.key).await.is_ok_and(|record| record.is_some_and(|record| !record.start_waits))
     }
 
-    /// The old mail may be taken now.
-    pub(super) async fn look_for_start(&mut self, context: &Context) -> Result<(), Trouble> {
+    /// Whether a mail is to be fetched again. One whose fetch has failed since then waits for the next search.
+    async fn wants_refetch(&self, queue: &Queue) -> Result<bool, queue::Error> {
+        Ok(queue.unfetched(&self.key).await?.iter().any(|mail| !self.is_suspect(mail)))
+    }
+
+    /// Its fetch has failed in this session of the daemon, and is tried again with each search.
+    pub(super) fn is_suspect(&self, mail: &Unfetched) -> bool {
+        mail.uidvalidity == self.uidvalidity() && self.suspects.contains(mail.uid)
+    }
+
+    /// The old mail may be taken now, or a mail is to be fetched again.
+    pub(super) async fn look_for_orders(&mut self, context: &Context) -> Result<(), Trouble> {
         if self.waiting_to_start() > 0 {
             self.record = context.queue.folder(&self.key).await?;
             if self.waiting_to_start() == 0 {
                 self.search_all_now();
             }
+        }
+        if self.wants_refetch(&context.queue).await? {
+            self.search_all_now();
         }
         Ok(())
     }
@@ -146,6 +161,12 @@ impl Folder {
         }
     }
 
+    /// As [`Self::put_off`], and no action before that either: it would fail at once, again and again.
+    pub(super) fn rest(&mut self, time: Duration) {
+        self.put_off(time);
+        self.act_after = self.act_after.max(self.next_search);
+    }
+
     /// A whole search, later.
     pub(super) fn put_off(&mut self, time: Duration) {
         self.searched(time, false);
@@ -179,10 +200,8 @@ impl Folder {
             }
             Some(record) if record.uidvalidity != view.uidvalidity => {
                 self.tell_change(record.uidvalidity, view.uidvalidity);
-                let previous = record.uidvalidity;
                 let record = next_record(context, session, &view, record).await?;
                 self.adopt(context, record).await?;
-                self.previous = Some(previous);
             }
             Some(_) => {}
         }

@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::ids::{QueueId, Uid};
 use crate::imap::fetch::{Metadata, Section};
 use crate::imap::{self, Session};
-use crate::queue::{Accepted, Arrival, Batch, Novelty};
+use crate::queue::{Accepted, Arrival, Batch, Novelty, Unfetched};
 use crate::stop::{Phase, Stop};
 use crate::telemetry::event;
 use crate::uids::UidSet;
@@ -34,6 +34,8 @@ pub(super) struct Intake<'a> {
     wanted: VecDeque<Uid>,
     /// Those of the wanted that failed before; they come last, one by one.
     suspects: VecDeque<Uid>,
+    /// The mails that were to be fetched again when the search began.
+    reordered: Vec<Unfetched>,
     highest: Option<Uid>,
     full: bool,
     found: usize,
@@ -60,7 +62,9 @@ impl<'a> Intake<'a> {
     ) -> Result<Self, Trouble> {
         let begun = Instant::now();
         let full = folder.full_search_is_due();
+        let mut reordered = Vec::new();
         if full {
+            reordered = context.queue.unfetched(&folder.key).await?;
             folder.accounted = context.queue.accounted(&folder.key, folder.uidvalidity()).await?;
         }
         let (Some(record), Some(view)) = (&folder.record, &folder.view) else {
@@ -75,12 +79,13 @@ impl<'a> Intake<'a> {
         let open = there.iter().filter(|uid| takes(record, *uid) && !folder.accounted.contains(*uid));
         let (suspects, wanted): (VecDeque<Uid>, VecDeque<Uid>) = open.partition(|uid| folder.suspects.contains(*uid));
         let found = wanted.len().saturating_add(suspects.len());
-        Ok(Self { context, wanted, suspects, highest: there.max(), full, found, stored: 0, begun })
+        Ok(Self { context, wanted, suspects, reordered, highest: there.max(), full, found, stored: 0, begun })
     }
 
     fn nothing(context: &'a Context, begun: Instant) -> Self {
         let (wanted, suspects) = (VecDeque::new(), VecDeque::new());
-        Self { context, wanted, suspects, highest: None, full: false, found: 0, stored: 0, begun }
+        let reordered = Vec::new();
+        Self { context, wanted, suspects, reordered, highest: None, full: false, found: 0, stored: 0, begun }
     }
 
     /// How many mails are still to be taken.
@@ -123,6 +128,23 @@ impl<'a> Intake<'a> {
         let loads = plan(&old).into_iter().chain(plan(&new)).collect();
         self.take_loads(session, folder, loads, stop).await?;
         Ok(self.backlog() > 0)
+    }
+
+    /// What was to be fetched again and neither came nor failed is no longer there.
+    pub(super) async fn give_up_vanished(&self, folder: &Folder) -> Result<(), Trouble> {
+        if self.backlog() > 0 {
+            return Ok(());
+        }
+        let gone: Vec<QueueId> =
+            self.reordered.iter().filter(|mail| !folder.is_suspect(mail)).map(|mail| mail.id).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let vanished = self.context.queue.vanished(&gone).await?;
+        for mail in self.reordered.iter().filter(|mail| vanished.contains(&mail.id)) {
+            tell_unfetchable(folder, mail.uid, mail.id, "the mail server does not have it any longer");
+        }
+        Ok(())
     }
 
     /// The search is over. Whether the whole folder is taken.

@@ -140,9 +140,13 @@ impl Mailbox {
             match self.visit_due(session).await {
                 Ok(()) => self.report.good(self.folders.iter().any(|folder| folder.refused)),
                 Err(Trouble::Mail(error)) => return Err(error),
-                Err(trouble @ (Trouble::Store(_) | Trouble::Full(_))) => {
+                Err(trouble @ Trouble::Full(_)) => {
                     self.report.store_trouble(&trouble);
                     self.folders.iter_mut().for_each(|folder| folder.put_off(self.context.config.poll_interval.0));
+                }
+                Err(trouble @ Trouble::Store(_)) => {
+                    self.report.store_trouble(&trouble);
+                    self.folders.iter_mut().for_each(|folder| folder.rest(self.context.config.poll_interval.0));
                 }
             }
             if self.stopping() {
@@ -184,7 +188,7 @@ impl Mailbox {
         if let Some(folder) = self.folders.get_mut(at) {
             self.report.folder_refused(&folder.key.folder, folder.refused, error);
             folder.refused = true;
-            folder.put_off(self.context.config.reconnect_max.0);
+            folder.rest(self.context.config.reconnect_max.0);
         }
     }
 
@@ -196,7 +200,7 @@ impl Mailbox {
             let view = session.select(&folder.key.folder).await?;
             folder.enter(&self.context, session, view).await?;
         }
-        folder.look_for_start(&self.context).await?;
+        folder.look_for_orders(&self.context).await?;
         if folder.search_is_due() {
             let mut intake = intake::Intake::begin(&self.context, session, folder).await?;
             while self.stop.phase() == Phase::Run {
@@ -208,6 +212,7 @@ impl Mailbox {
                     break;
                 }
             }
+            intake.give_up_vanished(folder).await?;
             if intake.end(session, folder) {
                 disposition::settle_previous(&self.context, folder).await?;
             }

@@ -96,6 +96,17 @@ pub enum Novelty {
     Completed,
 }
 
+/// A mail that waits for its raw mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfetched {
+    /// The mail.
+    pub id: QueueId,
+    /// The UIDVALIDITY it was seen under.
+    pub uidvalidity: UidValidity,
+    /// Its UID.
+    pub uid: Uid,
+}
+
 /// The right to work on a mail: every later move names it, and fails when somebody else has moved the mail since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {

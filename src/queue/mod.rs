@@ -12,6 +12,7 @@ mod claim;
 mod entry;
 mod error;
 mod intake;
+mod leftover;
 mod lock;
 mod operate;
 mod readers;
@@ -36,7 +37,7 @@ use tokio::sync::watch;
 pub use error::Error;
 pub use item::{
     Accepted, Arrival, Batch, Claim, Disposal, End, Entry, Filter, FolderKey, FolderRecord, Identity, Item, Novelty,
-    Recovery, Room, StateNumbers, Turn,
+    Recovery, Room, StateNumbers, Turn, Unfetched,
 };
 pub use operate::Operated;
 pub use state::{Operation, State};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use mailbridge::sandbox::imap_server::{self, Rule, Step};
 use mailbridge::sandbox::superoffice_api;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::Value;
 
 use crate::support::World;
+use crate::support::daemon::Daemon;
 use crate::support::world::USER;
 
 #[test]
@@ -144,6 +146,59 @@ fn a_new_uidvalidity_posts_nothing_twice() {
     world.wait_messages(6);
     daemon.stop();
     world.assert_exactly(0..6);
+}
+
+#[test]
+fn mails_around_a_new_uidvalidity_are_posted_once() {
+    let world = World::new();
+    world.append(0..4);
+    let daemon = world.daemon();
+    world.wait_messages(4);
+    world.imap.set_down(true);
+    world.append(4..6);
+    world.imap.set_uidvalidity(USER, "INBOX", 77, 3);
+    world.append(6..8);
+    world.imap.set_down(false);
+    world.wait_messages(8);
+    world.append(8..9);
+    world.wait_messages(9);
+    daemon.stop();
+    world.assert_exactly(0..9);
+}
+
+/// A daemon whose mail server has not handed out the one mail: the id of its dead letter.
+fn unfetchable(world: &World) -> (Daemon, String) {
+    world.append(0..1);
+    world.imap.script([Rule::on("UID FETCH", Step::no("[SERVERBUG] cannot read it"))]);
+    let daemon = world.daemon_with(&format!("{}poll_interval = \"100ms\"\n", world.config()));
+    let dead = daemon.wait_event("message.done", |line| line["state"] == "dead");
+    assert_eq!(dead["error_class"], "unfetchable", "{dead}");
+    (daemon, dead["qid"].as_str().expect("an id").to_owned())
+}
+
+#[test]
+fn a_mail_that_was_not_handed_out_is_fetched_at_once_when_retried() {
+    let world = World::new();
+    let (daemon, id) = unfetchable(&world);
+    world.imap.script([]);
+    assert!(world.cli(&["queue", "retry", &id]).status.success());
+    world.wait_messages(1);
+    daemon.stop();
+    world.assert_exactly(0..1);
+}
+
+#[test]
+fn a_retried_mail_that_has_gone_is_a_dead_letter_again() {
+    let world = World::new();
+    let (daemon, id) = unfetchable(&world);
+    world.imap.script([]);
+    assert!(world.imap.expunge(USER, "INBOX", 1));
+    assert!(world.cli(&["queue", "retry", &id]).status.success());
+    let gone = |line: &Value| line["error"].as_str().is_some_and(|text| text.contains("any longer"));
+    daemon.wait_event("message.done", gone);
+    assert_eq!(world.queue(&["--state", "dead"]).len(), 1);
+    daemon.stop();
+    world.assert_exactly(0..0);
 }
 
 #[test]
