@@ -6,7 +6,9 @@ use mailbridge::sandbox::imap_server;
 use mailbridge::sandbox::script::When;
 use mailbridge::sandbox::superoffice_api::{self, Call, Rule, Step};
 
-use crate::support::World;
+use serde_json::Value;
+
+use crate::support::{PATIENCE, World};
 
 /// Appends `count` mails to a world whose API plays `rules`, and waits until each is one message.
 #[track_caller]
@@ -122,6 +124,53 @@ fn an_api_that_is_away_is_waited_for() {
     world.wait_messages(4);
     daemon.stop();
     world.assert_exactly(0..4);
+}
+
+#[test]
+fn an_api_that_goes_away_in_the_middle_and_comes_back_gets_each_mail_once() {
+    const MAILS: usize = 80;
+    let world = World::new();
+    world.append(0..MAILS);
+    world.api.script([Rule::on(Call::Post, Step::delay(Duration::from_millis(30)))]);
+    let daemon = world.daemon();
+    for share in [5, 30, 55] {
+        world.wait_messages(share);
+        world.api.set_down(true);
+        let opened = |line: &Value| line["to"] == "open";
+        daemon.wait_event("api.breaker", opened);
+        world.api.set_down(false);
+    }
+    world.wait_messages(MAILS);
+    while !world.queue(&[]).is_empty() {}
+    daemon.stop();
+    world.assert_exactly(0..MAILS);
+}
+
+/// An API that answers every call with `status` until it is mended: one alarm, no dead letter, and no wait afterwards.
+#[track_caller]
+fn check_refusal_of_all(status: u16) {
+    let world = World::new();
+    world.append(0..12);
+    world.api.script([Rule::on(Call::Any, Step::status(status, ""))]);
+    let daemon = world.daemon();
+    let opened = daemon.wait_event("api.breaker", |line| line["to"] == "open");
+    assert_eq!(opened["level"].as_str().map(str::to_lowercase).as_deref(), Some("error"), "{opened}");
+    let calls = world.api.requests().len();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    assert!(runtime.block_on(world.api.wait(PATIENCE, |api| api.requests().len() > calls + 3)), "it is probed");
+    world.api.script([]);
+    world.wait_messages(12);
+    daemon.wait_event("api.breaker", |line| line["to"] == "closed");
+    assert_eq!(daemon.events("api.breaker").iter().filter(|line| line["to"] == "open").count(), 1, "{status}");
+    assert_eq!(daemon.events("message.done").iter().filter(|line| line["state"] == "dead").count(), 0, "{status}");
+    assert_eq!(daemon.events("message.held").len(), 0, "{status}");
+    daemon.stop();
+    world.assert_exactly(0..12);
+}
+
+#[test]
+fn an_api_that_refuses_everything_is_one_alarm_and_no_dead_letter() {
+    [401, 403, 404].into_iter().for_each(check_refusal_of_all);
 }
 
 #[test]

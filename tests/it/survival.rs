@@ -1,10 +1,12 @@
 //! What must not cost a mail: kills, full disks, hostile mails.
 
-use mailbridge::sandbox::superoffice_api::{Call, Rule, Step};
 use std::time::Duration;
 
-use crate::support::World;
+use mailbridge::sandbox::imap_server;
+use mailbridge::sandbox::superoffice_api::{self, Call, Rule, Step};
+
 use crate::support::world::USER;
+use crate::support::{PATIENCE, World};
 
 #[test]
 fn kill_9_in_the_middle_loses_nothing_and_doubles_nothing() {
@@ -39,6 +41,29 @@ fn kill_9_again_and_again_parks_no_mail_that_did_nothing() {
     while !world.queue(&[]).is_empty() {}
     daemon.stop();
     world.assert_exactly(0..MAILS);
+}
+
+#[test]
+fn kill_9_holds_exactly_the_requests_without_an_answer_where_the_api_cannot_be_searched() {
+    let api = superoffice_api::Options { no_search: true, ..superoffice_api::Options::default() };
+    let world = World::with(imap_server::Options::default(), api);
+    world.append(0..30);
+    world.api.script([Rule::on(Call::Post, Step::stall())]);
+    let config = world.config().replace("verify_after", "concurrency = 3\nverify_after");
+    let daemon = world.daemon_with(&config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let posted = |api: &superoffice_api::Handle| api.requests().iter().filter(|r| r.method == "POST").count();
+    assert!(runtime.block_on(world.api.wait(PATIENCE, |api| posted(api) == 3)));
+    daemon.kill();
+    world.api.script([]);
+    let daemon = world.daemon_with(&config);
+    world.wait_messages(27);
+    while world.queue(&[]).len() > 3 || world.queue(&["--state", "held"]).len() < 3 {}
+    assert!(world.queue(&[]).iter().all(|row| row["held_reason"] == "unknown_outcome"), "{:#?}", world.queue(&[]));
+    assert!(world.cli(&["queue", "release", "--all"]).status.success());
+    world.wait_messages(30);
+    daemon.stop();
+    world.assert_exactly(0..30);
 }
 
 #[test]
