@@ -1,5 +1,7 @@
 //! What must not cost a mail: kills, full disks, hostile mails.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use mailbridge::sandbox::imap_server;
@@ -79,6 +81,83 @@ fn too_little_space_stops_intake_and_nothing_else() {
     world.wait_messages(3);
     daemon.stop();
     world.assert_exactly(0..3);
+}
+
+/// A small file system of its own for the daemon's state.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where this user may not mount.
+    fn mount(at: PathBuf) -> Option<Self> {
+        std::fs::create_dir_all(&at).expect("a folder");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs"]).arg(&at).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(at))
+    }
+
+    /// Takes all but so many bytes.
+    fn fill(&self, leave: u64) {
+        let stat = rustix::fs::statvfs(&self.0).expect("measured");
+        let taken = (stat.f_bavail * stat.f_frsize).saturating_sub(leave);
+        std::fs::write(self.0.join("ballast"), vec![0_u8; usize::try_from(taken).expect("small")]).expect("written");
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.0.join("ballast")).expect("removed");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} stays mounted", self.0.display());
+        }
+    }
+}
+
+/// Puts mails of 200 kB into the mailbox.
+fn append_large(world: &World, numbers: std::ops::Range<usize>) {
+    let text = b"0123456789abcdef0123456789abcdef0123456789abcdef\r\n".repeat(4_000);
+    for number in numbers {
+        world.imap.append(USER, "INBOX", [World::mail(number), text.clone()].concat());
+    }
+}
+
+#[test]
+fn a_full_disk_stops_intake_loses_nothing_and_passes() {
+    let world = World::new();
+    let Some(disk) = SmallDisk::mount(world.path("state")) else {
+        return eprintln!("skipped: this user may not mount a file system");
+    };
+    let config = format!("{}poll_interval = \"100ms\"\n[store]\nmin_free = \"1MiB\"\n", world.config());
+    let daemon = world.daemon_with(&config);
+    world.append(0..2);
+    world.wait_messages(2);
+    // Little space: nothing more is taken, what is here goes on.
+    world.api.set_down(true);
+    world.append(2..4);
+    for _ in 0..2 {
+        daemon.wait_event("queue.deferred", |_| true);
+    }
+    disk.fill(900 << 10);
+    append_large(&world, 4..12);
+    daemon.wait_event("store.low_space", |_| true);
+    world.api.set_down(false);
+    world.wait_messages(4);
+    assert_eq!(world.api.count(), 4);
+    disk.free();
+    world.wait_messages(12);
+    daemon.stop();
+    // No space at all, and nobody looks ahead: the database itself says so.
+    let daemon = world.daemon_with(&config.replace("1MiB", "0KiB"));
+    disk.fill(64 << 10);
+    append_large(&world, 12..20);
+    daemon.wait_event("store.error", |_| true);
+    disk.free();
+    world.wait_messages(20);
+    while !world.queue(&[]).is_empty() {}
+    daemon.stop();
+    world.assert_exactly(0..20);
 }
 
 /// `levels` mails, each inside the other, as one raw mail.
