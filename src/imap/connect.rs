@@ -18,8 +18,10 @@ use super::capability::Capabilities;
 use super::command::{Command, Wire};
 use super::error::{Error, excerpt};
 use super::guard::Transport;
+use super::heard::Heard;
 use crate::config;
 use crate::config::mailbox::ImapTls;
+use crate::telemetry::progress::Pulse;
 
 /// A dead peer is noticed by keep-alive after about this long, with [`PROBES`] probes within it.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -35,20 +37,25 @@ pub(super) struct Connected {
 }
 
 /// Connects as the mailbox's options say.
-pub(super) async fn connect(mailbox: &config::Mailbox, tls: &config::Tls, max_line: usize) -> Result<Connected, Error> {
+pub(super) async fn connect(
+    mailbox: &config::Mailbox,
+    tls: &config::Tls,
+    max_line: usize,
+    pulse: Pulse,
+) -> Result<Connected, Error> {
     let now = Instant::now();
     let deadline = now.checked_add(mailbox.connect_timeout.0).unwrap_or(now);
-    let tcp = open_tcp(mailbox, deadline).await?;
+    let tcp: Box<dyn Transport> = Box::new(Heard::new(open_tcp(mailbox, deadline).await?, pulse));
     match mailbox.tls {
         ImapTls::Implicit => {
-            let (stream, version) = secure(Box::new(tcp), mailbox, tls, deadline).await?;
+            let (stream, version) = secure(tcp, mailbox, tls, deadline).await?;
             greeted(Wire::new(stream, max_line, mailbox.io_timeout.0), mailbox, version, deadline).await
         }
         ImapTls::None | ImapTls::InsecurePlaintext => {
-            greeted(Wire::new(Box::new(tcp), max_line, mailbox.io_timeout.0), mailbox, "none", deadline).await
+            greeted(Wire::new(tcp, max_line, mailbox.io_timeout.0), mailbox, "none", deadline).await
         }
         ImapTls::Starttls => {
-            let wire = Wire::new(Box::new(tcp), max_line, mailbox.io_timeout.0);
+            let wire = Wire::new(tcp, max_line, mailbox.io_timeout.0);
             starttls(wire, mailbox, tls, deadline).await
         }
     }

@@ -14,6 +14,7 @@ pub mod error;
 pub mod fetch;
 mod frame;
 mod guard;
+mod heard;
 pub mod idle;
 pub mod session;
 #[cfg(test)]

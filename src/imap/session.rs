@@ -11,6 +11,7 @@ use super::connect::{Connected, connect};
 use super::error::Error;
 use crate::config;
 use crate::ids::{Uid, UidValidity};
+use crate::telemetry::progress::Pulse;
 use crate::uids::UidSet;
 
 /// UIDs that the first window of a search spans; each further one spans twice as many, so that a UIDNEXT far beyond the
@@ -69,13 +70,18 @@ impl Folder {
 }
 
 impl Session {
-    /// Connects and signs in.
+    /// Connects and signs in. `pulse` beats whenever the server is heard, for as long as the session lasts.
     ///
     /// # Errors
     /// See [`Error`]; [`Error::stage`] tells how far it came.
-    pub async fn open(mailbox: &config::Mailbox, tls: &config::Tls, limits: &config::Limits) -> Result<Self, Error> {
+    pub async fn open(
+        mailbox: &config::Mailbox,
+        tls: &config::Tls,
+        limits: &config::Limits,
+        pulse: Pulse,
+    ) -> Result<Self, Error> {
         let max_line = usize::try_from(limits.imap_line.0).unwrap_or(usize::MAX);
-        let connected = connect(mailbox, tls, max_line).await?;
+        let connected = connect(mailbox, tls, max_line, pulse).await?;
         Self::start(connected, mailbox, limits).await
     }
 

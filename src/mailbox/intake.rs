@@ -5,14 +5,16 @@
 //! the folder has it, that is a strike in the queue (ruling 9), and the others go on.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::folder::{Folder, takes};
-use super::{Context, Trouble};
+use super::{Context, Trouble, beat_name};
 use crate::fault::Fault;
 use crate::ids::{QueueId, Uid};
 use crate::imap::fetch::{Metadata, Section};
@@ -24,6 +26,8 @@ use crate::uids::UidSet;
 
 /// UIDs whose sizes are asked at once; between two such groups finished mails are acted on.
 const GROUP: usize = 500;
+/// Who waits for memory says so each time after this.
+const STILL_HERE: Duration = Duration::from_secs(30);
 /// A UID that fails so often gets a row without raw mail.
 const STRIKES: u32 = 5;
 
@@ -307,9 +311,16 @@ impl<'a> Intake<'a> {
         Arc::clone(&self.context.in_flight).try_acquire_many_owned(self.kib(load)).ok().map(Some)
     }
 
-    /// Waits for memory. `None` only when the daemon has closed it.
+    /// Waits for memory. Those who have it are watched themselves, so waiting is no standstill. `None` only when the
+    /// daemon has closed it.
     async fn permit(&self, load: &Load) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.context.in_flight).acquire_many_owned(self.kib(load)).await.ok()
+        let mut permit = pin!(Arc::clone(&self.context.in_flight).acquire_many_owned(self.kib(load)));
+        loop {
+            match timeout(STILL_HERE, &mut permit).await {
+                Ok(permit) => return permit.ok(),
+                Err(_) => self.context.progress.pulse(&beat_name(&self.context.name)),
+            }
+        }
     }
 
     async fn store(&mut self, folder: &mut Folder, pending: Option<Pending>) -> Result<(), Trouble> {

@@ -23,7 +23,7 @@ use crate::imap::Session;
 use crate::imap::error::Stage;
 use crate::queue::{self, Queue, Room};
 use crate::stop::{Phase, Stop};
-use crate::telemetry::progress::{MailboxState, Progress};
+use crate::telemetry::progress::{MailboxState, Progress, Pulse};
 
 use folder::Folder;
 use report::Report;
@@ -70,7 +70,7 @@ enum Trouble {
 
 /// Runs the mailbox until the daemon drains; returns soon after that.
 pub async fn run(context: Context, stop: Stop) {
-    let beat = format!("mailbox {}", context.name);
+    let beat = beat_name(&context.name);
     let progress = context.progress.clone();
     let mut mailbox = Mailbox::new(context, stop.clone());
     tokio::select! {
@@ -78,6 +78,11 @@ pub async fn run(context: Context, stop: Stop) {
         () = patience_ends(&stop) => {}
     }
     progress.end_beat(&beat);
+}
+
+/// The name under which the mailbox reports that it is alive.
+fn beat_name(name: &MailboxName) -> String {
+    format!("mailbox {name}")
 }
 
 async fn patience_ends(stop: &Stop) {
@@ -122,9 +127,10 @@ impl Mailbox {
 
     async fn connect_and_serve(&mut self) -> Result<(), imap::Error> {
         self.report.state(MailboxState::Connecting);
-        self.report.beat(self.longest_work());
-        let opened = Session::open(&self.context.config, &self.context.tls, &self.context.limits);
-        let mut session = opened.await?;
+        self.report.beat(self.longest_silence());
+        let Context { name, config, tls, limits, progress, .. } = &self.context;
+        let pulse = Pulse::new(progress.clone(), &beat_name(name));
+        let mut session = Session::open(config, tls, limits, pulse).await?;
         self.report.connected(&session);
         self.folders.iter_mut().for_each(Folder::new_session);
         let ended = self.serve(&mut session).await;
@@ -194,7 +200,7 @@ impl Mailbox {
 
     async fn visit(&mut self, session: &mut Session, at: usize) -> Result<(), Trouble> {
         self.report.state(MailboxState::Sync);
-        self.report.beat(self.longest_work());
+        self.report.beat(self.longest_silence());
         let Some(folder) = self.folders.get_mut(at) else { return Ok(()) };
         if !session.is_selected(&folder.key.folder) || (folder.search_is_due() && !folder.has_news()) {
             let view = session.select(&folder.key.folder).await?;
@@ -205,7 +211,7 @@ impl Mailbox {
             let mut intake = intake::Intake::begin(&self.context, session, folder).await?;
             while self.stop.phase() == Phase::Run {
                 self.report.backlog(at, intake.backlog());
-                self.report.beat(longest_work(&self.context));
+                self.report.beat(longest_silence(&self.context));
                 let more = intake.take_some(session, folder, &self.stop).await?;
                 disposition::run(&self.context, session, folder).await?;
                 if !more {
@@ -222,21 +228,13 @@ impl Mailbox {
         disposition::run(&self.context, session, folder).await
     }
 
-    fn longest_work(&self) -> Duration {
-        longest_work(&self.context)
+    fn longest_silence(&self) -> Duration {
+        longest_silence(&self.context)
     }
 }
 
-/// A bound on one step of work, for the watchdog: a handful of commands and the slowest transfer of the largest mail.
-fn longest_work(context: &Context) -> Duration {
-    const SLOWEST_BYTES_A_SECOND: u64 = 8 << 10;
-    let largest = context.limits.message_size.0.max(context.limits.in_flight_bytes.0);
-    let transfer = Duration::from_secs(largest.checked_div(SLOWEST_BYTES_A_SECOND).unwrap_or(0));
-    context
-        .config
-        .io_timeout
-        .0
-        .saturating_mul(20)
-        .saturating_add(context.config.connect_timeout.0)
-        .saturating_add(transfer)
+/// For how long the mailbox may give no sign of life while it works, for the watchdog. Whatever is heard from the server is
+/// one, so this does not grow with the size of a mail: what is left is opening the connection, and silence.
+fn longest_silence(context: &Context) -> Duration {
+    context.config.io_timeout.0.saturating_mul(3).saturating_add(context.config.connect_timeout.0)
 }

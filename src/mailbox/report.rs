@@ -43,7 +43,7 @@ impl Report {
         context.progress.mailbox(&context.name, |status| status.state = MailboxState::Connecting);
         Self {
             context: context.clone(),
-            beat: format!("mailbox {}", context.name),
+            beat: super::beat_name(&context.name),
             state: MailboxState::Connecting,
             since: Instant::now(),
             failures: 0,

@@ -30,7 +30,7 @@ impl Mailbox {
         let idle = first && !self.no_idle && config.mode == Mode::Auto && session.can_idle();
         let time = self.time_to_wait(idle);
         self.report.state(if idle { MailboxState::Idle } else { MailboxState::Wait });
-        self.report.beat(time.saturating_add(self.longest_work()));
+        self.report.beat(time.saturating_add(self.longest_silence()));
         let called = called(&self.context.queue, &self.folders, &self.stop);
         let (why, acts) = match idle {
             true => {

@@ -79,6 +79,26 @@ struct Board {
     beats: BTreeMap<String, (Instant, Duration)>,
 }
 
+/// For those who see that a task gets on, and know nothing else of it: [`Progress::pulse`] of one task.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    progress: Progress,
+    name: Arc<str>,
+}
+
+impl Pulse {
+    /// The pulse of the task `name`.
+    #[must_use]
+    pub fn new(progress: Progress, name: &str) -> Self {
+        Self { progress, name: name.into() }
+    }
+
+    /// The task gets on.
+    pub fn beat(&self) {
+        self.progress.pulse(&self.name);
+    }
+}
+
 /// The shared board on which tasks report. Clones are the same board.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
@@ -127,6 +147,16 @@ impl Progress {
         self.with(|board| match board.beats.get_mut(name) {
             Some(beat) => *beat = (now, within),
             None => drop(board.beats.insert(name.to_owned(), (now, within))),
+        });
+    }
+
+    /// The task `name` gets on: what it promised counts from now. A task that has promised nothing owes nothing.
+    pub fn pulse(&self, name: &str) {
+        let now = Instant::now();
+        self.with(|board| {
+            if let Some((at, _)) = board.beats.get_mut(name) {
+                *at = now;
+            }
         });
     }
 
