@@ -34,7 +34,8 @@ impl Session {
         loop {
             match self.wire.next().await? {
                 Answer::Continue(_) => break,
-                Answer::Done(Status::Ok, _) => return Ok(Idled::News),
+                Answer::Done(Status::Ok, _) if news => return Ok(Idled::News),
+                // Also one that says OK and never waits: it would be asked again and again without a pause.
                 Answer::Done(..) => return Ok(Idled::Refused),
                 answer => news |= is_news(&answer),
             }
