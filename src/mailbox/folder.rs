@@ -21,6 +21,7 @@ use crate::uids::UidSet;
 
 /// Time between two searches of the whole folder: some servers leave UIDs out of a list and show them later.
 const FULL_EVERY: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What is known of a folder between two visits.
 #[derive(Debug)]
@@ -190,6 +191,8 @@ impl Folder {
         session: &mut Session,
         view: session::Folder,
     ) -> Result<(), Trouble> {
+        // Until the record fits, no UID of it may be used in what is selected now.
+        self.view = None;
         if self.record.is_none() {
             self.record = context.queue.folder(&self.key).await?;
         }
@@ -319,6 +322,8 @@ async fn arrived_since(session: &mut Session, uids: &UidSet, started_at: UtcMill
     if let Some(failure) = haul.failure {
         return Err(failure.into());
     }
-    let since = haul.items.iter().filter(|mail| mail.internal_date.is_none_or(|date| date >= started_at));
-    Ok(since.map(|mail| mail.uid).collect())
+    // INTERNALDATE knows whole seconds only: what came within the second of the first select may be new.
+    let start = started_at.minus(SECOND);
+    let before = haul.items.iter().filter(|mail| mail.internal_date.is_some_and(|date| date <= start));
+    Ok(uids.minus(&before.map(|mail| mail.uid).collect()))
 }

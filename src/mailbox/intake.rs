@@ -408,7 +408,7 @@ fn tell_unfetchable(folder: &Folder, uid: Uid, id: QueueId, reason: &str) {
         uid = uid.0,
         state = "dead",
         error_class = "unfetchable",
-        error = reason,
+        reason,
         "The mail server does not hand out a mail; `mailbridge queue retry` asks for it anew.",
     );
 }

@@ -202,7 +202,8 @@ impl Mailbox {
         self.report.state(MailboxState::Sync);
         self.report.beat(self.longest_silence());
         let Some(folder) = self.folders.get_mut(at) else { return Ok(()) };
-        if !session.is_selected(&folder.key.folder) || (folder.search_is_due() && !folder.has_news()) {
+        let entered = folder.view.is_some() && session.is_selected(&folder.key.folder);
+        if !entered || (folder.search_is_due() && !folder.has_news()) {
             let view = session.select(&folder.key.folder).await?;
             folder.enter(&self.context, session, view).await?;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mailbridge::sandbox::imap_server::{self, Rule, Step};
+use mailbridge::sandbox::imap_server::{self, Rule, Step, Tagged};
 use mailbridge::sandbox::superoffice_api;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::Value;
@@ -166,6 +166,37 @@ fn mails_around_a_new_uidvalidity_are_posted_once() {
     world.assert_exactly(0..9);
 }
 
+#[test]
+fn a_mail_that_the_server_does_not_describe_at_a_new_uidvalidity_is_taken_too() {
+    let world = World::new();
+    let config = format!(
+        "{}start = \"new\"\npoll_interval = \"100ms\"\n",
+        world.config().replace("start = \"all\"\nstart_limit = 0\n", "")
+    );
+    let daemon = world.daemon_with(&config);
+    daemon.wait_event("mailbox.state", |line| line["to"] == "idle");
+    daemon.stop();
+    world.append(0..3);
+    world.imap.set_uidvalidity(USER, "INBOX", 77, 100);
+    world.imap.script([Rule::on("UID FETCH", Step::Without("UID 101".to_owned())).nth(1)]);
+    let daemon = world.daemon_with(&config);
+    world.wait_messages(3);
+    daemon.stop();
+    world.assert_exactly(0..3);
+}
+
+#[test]
+fn a_server_that_ends_idle_before_it_began_is_polled() {
+    let world = World::new();
+    world.imap.script([Rule::on("IDLE", Step::Instead(Tagged::Ok("done".to_owned())))]);
+    let daemon = world.daemon_with(&format!("{}poll_interval = \"100ms\"\n", world.config()));
+    world.append(0..2);
+    world.wait_messages(2);
+    daemon.stop();
+    assert!(world.imap.seen("IDLE") <= 1, "it is asked once");
+    world.assert_exactly(0..2);
+}
+
 /// A daemon whose mail server has not handed out the one mail: the id of its dead letter.
 fn unfetchable(world: &World) -> (Daemon, String) {
     world.append(0..1);
@@ -194,7 +225,7 @@ fn a_retried_mail_that_has_gone_is_a_dead_letter_again() {
     world.imap.script([]);
     assert!(world.imap.expunge(USER, "INBOX", 1));
     assert!(world.cli(&["queue", "retry", &id]).status.success());
-    let gone = |line: &Value| line["error"].as_str().is_some_and(|text| text.contains("any longer"));
+    let gone = |line: &Value| line["reason"].as_str().is_some_and(|text| text.contains("any longer"));
     daemon.wait_event("message.done", gone);
     assert_eq!(world.queue(&["--state", "dead"]).len(), 1);
     daemon.stop();
