@@ -86,7 +86,8 @@ fn wanted_name(part: &Part<'_>, rules: &Rules) -> String {
         return location.to_owned();
     }
     let id = part.content_id.split('@').next().unwrap_or_default();
-    if id.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && (2..=4).contains(&end.len())) {
+    let is_extension = |end: &str| (2..=4).contains(&end.len()) && end.contains(char::is_alphabetic);
+    if id.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && is_extension(end)) {
         return id.to_owned();
     }
     match part.description.trim() {

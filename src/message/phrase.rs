@@ -254,11 +254,12 @@ pub(crate) enum BounceText {
 
 /// Whether a text begins like a delivery report.
 pub(crate) fn bounce_text(text: &str) -> Option<BounceText> {
-    let begin = text.get(..text.floor_char_boundary(TEXT_WINDOW)).unwrap_or(text);
-    if holds(begin, TECHNICAL_TEXTS) {
+    let begin = text.get(..text.floor_char_boundary(TEXT_WINDOW)).unwrap_or(text).to_lowercase();
+    let has = |phrases: &[&str]| phrases.iter().any(|phrase| begin.contains(phrase));
+    if has(TECHNICAL_TEXTS) {
         return Some(BounceText::Technical);
     }
-    holds(begin, BOUNCE_TEXTS).then_some(BounceText::Plain)
+    has(BOUNCE_TEXTS).then_some(BounceText::Plain)
 }
 
 /// Whether a subject is that of the complaints that Microsoft's junk mail reporting programme sends without RFC 5965.

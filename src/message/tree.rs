@@ -117,10 +117,10 @@ fn walk<'a>(
 /// The sections of a multipart, at most `max`; none when nothing separates them.
 fn sections<'a>(body: &'a [u8], declared: &str, max: usize) -> Vec<&'a [u8]> {
     let found = if declared.is_empty() { Vec::new() } else { between(body, declared.as_bytes(), max) };
-    match real_boundary(body).filter(|_| found.is_empty()) {
-        Some(real) => between(body, real, max),
-        None => found,
+    if !found.is_empty() {
+        return found;
     }
+    real_boundary(body).map(|real| between(body, real, max)).unwrap_or_default()
 }
 
 /// The boundary that the lines really use: the first line that begins with `--` and has a field of a part behind it.
