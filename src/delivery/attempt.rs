@@ -57,6 +57,8 @@ struct Spent {
     parse: Duration,
     api: Duration,
     attempts: u32,
+    /// A call of this attempt has closed the breaker.
+    closed: bool,
 }
 
 /// One attempt.
@@ -98,6 +100,9 @@ impl<'a> Attempt<'a> {
             None => None,
         };
         self.gate.leave(self.item.claim.id);
+        if self.spent().closed {
+            self.release_deferred().await;
+        }
         due
     }
 
@@ -193,7 +198,7 @@ impl<'a> Attempt<'a> {
         };
         self.note_api(started.elapsed());
         match result {
-            Ok(posted) => Ok(self.posted(number, posted, started.elapsed()).await),
+            Ok(posted) => Ok(self.posted(number, posted, started.elapsed())),
             Err(error) => {
                 report::refused(self, "post", number, &error, started.elapsed());
                 self.failed(&error, &ready.entity).await
@@ -201,17 +206,17 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn posted(&self, number: u32, posted: Posted, took: Duration) -> End {
+    fn posted(&self, number: u32, posted: Posted, took: Duration) -> End {
         report::accepted(self, "post", number, took);
         if posted.ej_message_id.is_none() && self.gate.tell_no_key() {
             report::no_key(self, number);
         }
-        self.succeeded().await;
+        self.succeeded();
         End::Delivered { ej_message_id: posted.ej_message_id, ticket_id: posted.ticket_id }
     }
 
     async fn failed(&self, error: &Error, entity: &TicketMessageEntity) -> Step<End> {
-        self.record(Some(error)).await;
+        self.record(Some(error));
         self.learn(error, entity).await?;
         let case = self.case(error);
         if case.fault == Fault::Unknown && self.session.policy.after_unknown == AfterUnknown::Post {
@@ -299,14 +304,22 @@ impl<'a> Attempt<'a> {
 
     // ── the tenant ──
 
-    pub(super) async fn succeeded(&self) {
-        self.record(None).await;
+    pub(super) fn succeeded(&self) {
+        self.record(None);
         let now = self.now();
         self.context.progress.tenant(&self.item.tenant, |status| status.last_post = Some(now));
     }
 
-    /// Tells the breaker how a call ended. When it closes, deferred mail is due at once (ruling 11).
-    pub(super) async fn record(&self, error: Option<&Error>) {
+    /// When the breaker closes, deferred mail is due at once (ruling 11). After the end of this mail is durable: there may
+    /// be much to release.
+    async fn release_deferred(&self) {
+        if let Err(error) = self.queue().release_deferred(&self.item.tenant).await {
+            self.store_failed("release of deferred mail", &error);
+        }
+    }
+
+    /// Tells the breaker how a call ended.
+    pub(super) fn record(&self, error: Option<&Error>) {
         let change = outcome(error).and_then(|outcome| self.gate.record(outcome, self.session.breaker(), self.now()));
         let word = self.gate.breaker(Breaker::word);
         self.context.progress.tenant(&self.item.tenant, |status| {
@@ -315,10 +328,8 @@ impl<'a> Attempt<'a> {
         });
         let Some(change) = change else { return };
         report::breaker(self, change, error.map(Error::fault));
-        if change.to == "closed"
-            && let Err(error) = self.queue().release_deferred(&self.item.tenant).await
-        {
-            self.store_failed("release of deferred mail", &error);
+        if change.to == "closed" {
+            self.spent().closed = true;
         }
     }
 

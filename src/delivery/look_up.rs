@@ -29,14 +29,14 @@ impl Attempt<'_> {
         }
         let rows = match self.search(entity).await? {
             Ok(rows) => rows,
-            Err(error) => return Err(Out::End(self.search_failed(&error).await)),
+            Err(error) => return Err(Out::End(self.search_failed(&error))),
         };
         let others = verify::other_ids(&rows, self.item.claim.id);
         let known = self.known(others).await?;
         match verify::judge(rows, self.item.claim.id, entity, &known) {
             Sight::Ours(row) => {
                 report::unknown_outcome(self, "search_found");
-                self.succeeded().await;
+                self.succeeded();
                 Err(Out::End(End::Delivered { ej_message_id: row.ej_message_id, ticket_id: row.ticket_id }))
             }
             Sight::Foreign(row) => self.foreign(&row),
@@ -64,11 +64,11 @@ impl Attempt<'_> {
         Ok(result)
     }
 
-    async fn search_failed(&self, error: &Error) -> End {
+    fn search_failed(&self, error: &Error) -> End {
         if matches!(error, Error::NotSearchable(_)) {
             return self.held("its outcome is unknown and the API cannot be searched", "held");
         }
-        self.record(Some(error)).await;
+        self.record(Some(error));
         let refused = error.status() == Some(403);
         match self.session.policy.verdict_of_search(&self.case(error), refused, fastrand::f64()) {
             Verdict::Retry { delay, verify } => self.put_off(error, delay, verify),
