@@ -140,10 +140,7 @@ fn an_api_that_goes_away_in_the_middle_and_comes_back_gets_each_mail_once() {
         daemon.wait_event("api.breaker", opened);
         world.api.set_down(false);
     }
-    world.wait_messages(MAILS);
-    while !world.queue(&[]).is_empty() {}
-    daemon.stop();
-    world.assert_exactly(0..MAILS);
+    world.end(daemon, 0..MAILS);
 }
 
 /// An API that answers every call with `status` until it is mended: one alarm, no dead letter, and no wait afterwards.

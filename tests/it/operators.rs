@@ -29,12 +29,7 @@ fn waiting_mail_can_be_listed_held_released_and_dropped() {
     for _ in 0..3 {
         daemon.wait_event("queue.deferred", |_| true);
     }
-    let rows = loop {
-        let rows = world.queue(&["--state", "deferred"]);
-        if rows.len() == 3 {
-            break rows;
-        }
-    };
+    let rows = world.wait_queue(&["--state", "deferred"], |rows| rows.len() == 3);
     let ids: Vec<&str> = rows.iter().map(|row| row["qid"].as_str().expect("an id")).collect();
     let table = ok(&world.cli(&["queue", "list"]));
     assert!(table.contains("deferred") && table.contains("a***@example.com"), "{table}");

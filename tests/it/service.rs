@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::support::PATIENCE;
 
 /// A mailbox and a tenant that nobody answers for: the daemon lives all the same.
 const CONFIG: &str = r#"
@@ -27,6 +29,7 @@ tls = "none"
 struct Service {
     home: TempDir,
     manager: UnixDatagram,
+    heard: Vec<String>,
     child: Child,
 }
 
@@ -43,23 +46,32 @@ impl Service {
             .stderr(log)
             .spawn()
             .unwrap();
-        let service = Self { home, manager, child };
+        let mut service = Self { home, manager, heard: Vec::new(), child };
         service.hears("READY=1");
         service
     }
 
-    /// Waits for a datagram with this line, and returns it.
+    /// Waits for a datagram with this line, and returns it, once. Those that came before it and were not asked for stay:
+    /// a status may be told before the daemon is ready, and is told again only when it is another one.
     #[track_caller]
-    fn hears(&self, line: &str) -> String {
+    fn hears(&mut self, line: &str) -> String {
+        let says = |text: &String| text.lines().any(|found| found.starts_with(line));
+        if let Some(at) = self.heard.iter().position(says) {
+            return self.heard.remove(at);
+        }
         let mut buffer = [0; 4096];
+        // The daemon's signs of life go on coming, so that each datagram's own deadline is none for the whole.
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < deadline, "no {line} came; the log: {}", self.log());
             let length = self.manager.recv(&mut buffer).unwrap_or_else(|error| {
                 panic!("waiting for {line}: {error}; the log: {}", self.log());
             });
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if text.lines().any(|found| found.starts_with(line)) {
+            if says(&text) {
                 return text;
             }
+            self.heard.push(text);
         }
     }
 

@@ -21,11 +21,7 @@ fn kill_9_in_the_middle_loses_nothing_and_doubles_nothing() {
         world.wait_messages(share);
         daemon.kill();
     }
-    let daemon = world.daemon();
-    world.wait_messages(MAILS);
-    while !world.queue(&[]).is_empty() {}
-    daemon.stop();
-    world.assert_exactly(0..MAILS);
+    world.end(world.daemon(), 0..MAILS);
 }
 
 #[test]
@@ -38,11 +34,7 @@ fn kill_9_again_and_again_parks_no_mail_that_did_nothing() {
         daemon.wait_event("message.parsed", |_| true);
         daemon.kill();
     }
-    let daemon = world.daemon();
-    world.wait_messages(MAILS);
-    while !world.queue(&[]).is_empty() {}
-    daemon.stop();
-    world.assert_exactly(0..MAILS);
+    world.end(world.daemon(), 0..MAILS);
 }
 
 #[test]
@@ -60,8 +52,8 @@ fn kill_9_holds_exactly_the_requests_without_an_answer_where_the_api_cannot_be_s
     world.api.script([]);
     let daemon = world.daemon_with(&config);
     world.wait_messages(27);
-    while world.queue(&[]).len() > 3 || world.queue(&["--state", "held"]).len() < 3 {}
-    assert!(world.queue(&[]).iter().all(|row| row["held_reason"] == "unknown_outcome"), "{:#?}", world.queue(&[]));
+    let held = world.wait_queue(&[], |rows| rows.len() == 3 && rows.iter().all(|row| row["state"] == "held"));
+    assert!(held.iter().all(|row| row["held_reason"] == "unknown_outcome"), "{held:#?}");
     assert!(world.cli(&["queue", "release", "--all"]).status.success());
     world.wait_messages(30);
     daemon.stop();
@@ -154,10 +146,7 @@ fn a_full_disk_stops_intake_loses_nothing_and_passes() {
     append_large(&world, 12..20);
     daemon.wait_event("store.error", |_| true);
     disk.free();
-    world.wait_messages(20);
-    while !world.queue(&[]).is_empty() {}
-    daemon.stop();
-    world.assert_exactly(0..20);
+    world.end(daemon, 0..20);
 }
 
 /// `levels` mails, each inside the other, as one raw mail.

@@ -206,6 +206,11 @@ fn tests_neither_sleep_nor_hide() {
             assert!(!text.contains(forbidden), "{} has {forbidden}", file.display());
         }
     }
+    for file in files("tests", "rs") {
+        let text = read(&file);
+        let endless = text.lines().find(|line| line.trim_start().starts_with("while ") && line.ends_with("{}"));
+        assert_eq!(endless, None, "{}: a wait without a deadline", file.display());
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Instant;
 
 use mailbridge::sandbox::imap_server::{self, ImapServer};
 use mailbridge::sandbox::superoffice_api::{self, SuperofficeApi};
@@ -145,6 +146,29 @@ reconnect_max = "500ms"
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("text");
         text.lines().map(|line| serde_json::from_str(line).expect("a row")).collect()
+    }
+
+    /// Waits until the rows of `queue list --json` with further arguments are as `wanted`, and returns them. Each look is a
+    /// process of its own, so this is no busy loop.
+    #[track_caller]
+    pub(crate) fn wait_queue(&self, arguments: &[&str], wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let rows = self.queue(arguments);
+            if wanted(&rows) {
+                return rows;
+            }
+            assert!(Instant::now() < deadline, "the queue stays as it is: {rows:#?}");
+        }
+    }
+
+    /// The end of a story of mails that all go through: each is posted exactly once, and none is left in the queue.
+    #[track_caller]
+    pub(crate) fn end(&self, daemon: Daemon, numbers: std::ops::Range<usize>) {
+        self.wait_messages(numbers.len());
+        self.wait_queue(&[], <[Value]>::is_empty);
+        daemon.stop();
+        self.assert_exactly(numbers);
     }
 
     /// A mail that can be told apart by its number.
