@@ -169,3 +169,51 @@ fn every_room_of_the_house_is_drawn() {
         assert!(architecture.contains(&room), "docs/ARCHITECTURE.md does not name {room}");
     }
 }
+
+/// The names in the last column of the tables of `docs/faults.md`, with the number of their row.
+fn tests_of_faults() -> Vec<(String, String)> {
+    let document = read("docs/faults.md");
+    let rows = document
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| no.") && !line.starts_with("| ---"));
+    let mut named = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let (number, tests) = (cells[0], cells[cells.len() - 1]);
+        let before = named.len();
+        named.extend(tests.split('`').skip(1).step_by(2).map(|name| (number.to_owned(), name.to_owned())));
+        assert!(named.len() > before, "{number} names no test: {row}");
+    }
+    named
+}
+
+/// The source of the module that a test's path begins with, and the test's own name.
+fn source_of(test: &str) -> (String, String) {
+    let (module, name) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} has no module"));
+    let path = module.replace("::", "/");
+    let candidates = match path.strip_prefix("mailbridge/") {
+        Some(inner) => {
+            let inner = inner.trim_end_matches("/tests");
+            vec![format!("src/{inner}.rs"), format!("src/{inner}/mod.rs"), format!("src/{inner}/tests.rs")]
+        }
+        None => vec![format!("tests/it/{path}.rs"), format!("tests/it/{path}/mod.rs")],
+    };
+    let found: Vec<String> =
+        candidates.iter().filter(|path| Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists()).map(read).collect();
+    assert!(!found.is_empty(), "{test}: none of {candidates:?} exists");
+    (found.join("\n"), name.to_owned())
+}
+
+#[test]
+fn every_fault_of_the_document_names_a_test_that_exists() {
+    let named = tests_of_faults();
+    for (number, test) in &named {
+        let (source, name) = source_of(test);
+        let found = source.find(&format!("fn {name}(")).unwrap_or_else(|| panic!("{number}: there is no {test}"));
+        let before: Vec<&str> = source[..found].lines().rev().take(4).collect();
+        assert!(
+            before.iter().any(|line| line.contains("#[test]") || line.contains("#[tokio::test")),
+            "{test} is no test"
+        );
+    }
+}

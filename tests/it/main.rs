@@ -21,6 +21,7 @@ mod demo;
 mod disposition;
 mod documents;
 mod dovecot;
+mod faults;
 mod intake;
 mod mail;
 mod operators;

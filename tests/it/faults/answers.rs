@@ -1,0 +1,1 @@
+//! What the API answers, or does not: A1 to A32.

@@ -1,0 +1,1 @@
+//! What a server sends when it is asked for mails: F27 to F53.

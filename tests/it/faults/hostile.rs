@@ -1,0 +1,1 @@
+//! Mails made to hurt their reader: each becomes a ticket message, degraded and marked.

@@ -1,0 +1,8 @@
+//! Faults done to the daemon on purpose, one story each. `docs/faults.md` lists them; the numbers are explained there.
+
+mod answers;
+mod connection;
+mod fetch;
+mod hostile;
+mod local;
+mod moves;
