@@ -25,7 +25,10 @@ enum Next {
 pub(super) async fn read(attempt: &Attempt<'_>) -> Step<Message> {
     let (item, session) = (&attempt.item, &attempt.session);
     let _reader = session.readers.acquire().await.ok();
-    let raw = attempt.queue().raw(item.claim.id).await?;
+    let raw = match item.raw.clone() {
+        Some(raw) => raw,
+        None => attempt.queue().raw(item.claim.id).await?,
+    };
     let (mut depth, mut alone) = (item.depth, item.strikes > 0);
     loop {
         let started = Instant::now();

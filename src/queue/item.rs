@@ -149,6 +149,8 @@ pub struct Item {
     pub verify_since: Option<UtcMillis>,
     /// An operator released it after an unknown outcome: write without a look-up.
     pub released: bool,
+    /// The bytes of the mail, when they are few; else [`super::Queue::raw`] has them.
+    pub raw: Option<Bytes>,
 }
 
 /// What a parsed mail is known by: stored before its first write.

@@ -9,6 +9,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::error::Error;
@@ -18,6 +19,9 @@ const APPLICATION_ID: i64 = 0x4d42_7267;
 
 /// The steps from one version to the next: the version of a store is the number of steps taken. A step once released
 /// never changes.
+///
+/// Conditions are spelled out with OR: for an `IN` of three words and more SQLite builds a table in memory each time that a
+/// row changes, which cost more than the change.
 pub(super) const STEPS: &[&str] = &[r"
 CREATE TABLE folder (
     mailbox TEXT NOT NULL,
@@ -48,8 +52,8 @@ CREATE TABLE mail (
     uidvalidity INTEGER NOT NULL,
     uid INTEGER NOT NULL,
     tenant TEXT NOT NULL,
-    state TEXT NOT NULL
-        CHECK (state IN ('queued', 'delivering', 'deferred', 'held', 'delivered', 'failed', 'discarded')),
+    state TEXT NOT NULL CHECK (state = 'queued' OR state = 'delivering' OR state = 'deferred' OR state = 'held'
+        OR state = 'delivered' OR state = 'failed' OR state = 'discarded'),
     internal_date INTEGER NOT NULL,
     accepted_at INTEGER NOT NULL,
     renewed_at INTEGER,
@@ -68,7 +72,7 @@ CREATE TABLE mail (
     attempts INTEGER NOT NULL DEFAULT 0,
     strikes INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
-    depth TEXT NOT NULL DEFAULT 'full' CHECK (depth IN ('full', 'text', 'headers')),
+    depth TEXT NOT NULL DEFAULT 'full' CHECK (depth = 'full' OR depth = 'text' OR depth = 'headers'),
     same_mail BLOB,
     rfc_message_id TEXT NOT NULL DEFAULT '',
     sender TEXT NOT NULL DEFAULT '',
@@ -83,9 +87,9 @@ CREATE TABLE mail (
     disposed_at INTEGER,
     disposed_how TEXT,
     UNIQUE (mailbox, folder, uidvalidity, uid),
-    CHECK ((finished_at IS NOT NULL) = (state IN ('delivered', 'failed', 'discarded'))),
+    CHECK ((finished_at IS NOT NULL) = (state = 'delivered' OR state = 'failed' OR state = 'discarded')),
     CHECK (disposed_at IS NULL OR finished_at IS NOT NULL),
-    CHECK (due IS NULL OR (state IN ('queued', 'deferred') AND raw_size IS NOT NULL)),
+    CHECK (due IS NULL OR ((state = 'queued' OR state = 'deferred') AND raw_size IS NOT NULL)),
     CHECK (writing = 0 OR state = 'delivering')
 ) STRICT;
 CREATE INDEX mail_due ON mail (tenant, due) WHERE due IS NOT NULL;
@@ -116,23 +120,31 @@ CREATE INDEX mail_key_seq ON mail_key (seq);
 
 -- Held and finished mails never block younger ones.
 CREATE TRIGGER mail_unblocks AFTER UPDATE OF state ON mail
-WHEN new.state NOT IN ('queued', 'delivering', 'deferred')
+WHEN new.state <> 'queued' AND new.state <> 'delivering' AND new.state <> 'deferred'
 BEGIN
-    -- The younger ones that are called so or refer to it, if they have come back to wait, are due now.
+    DELETE FROM mail_key WHERE seq = new.seq;
+END;
+
+-- The younger ones that are called so or refer to it, if they have come back to wait, are due now.
+CREATE TRIGGER mail_key_wakes AFTER DELETE ON mail_key
+WHEN old.own = 1 AND EXISTS (
+    SELECT 1 FROM mail_key AS younger
+    WHERE younger.tenant = old.tenant AND younger.key = old.key AND younger.seq > old.seq)
+BEGIN
     UPDATE mail SET due = 0, next_attempt_at = NULL
     WHERE due > 0 AND state = 'queued' AND seq IN (
-        SELECT younger.seq FROM mail_key AS ended JOIN mail_key AS younger USING (tenant, key)
-        WHERE ended.seq = new.seq AND ended.own = 1 AND younger.seq > new.seq AND NOT EXISTS (
+        SELECT younger.seq FROM mail_key AS younger
+        WHERE younger.tenant = old.tenant AND younger.key = old.key AND younger.seq > old.seq AND NOT EXISTS (
             SELECT 1 FROM mail_key AS older
-            WHERE older.tenant = ended.tenant AND older.key = ended.key AND older.own = 1
-              AND older.seq < younger.seq AND older.seq <> new.seq));
-    DELETE FROM mail_key WHERE seq = new.seq;
+            WHERE older.tenant = old.tenant AND older.key = old.key AND older.own = 1 AND older.seq < younger.seq));
 END;
 "];
 
 /// Sets up the connection of the writer. The first connection of a new file must do this before any table is made.
 /// `cache_size` is left at 2 MB: with 4 MB and more, storing mail cost twice the CPU time (measured; malloc and page
-/// faults), and the system's own cache has the pages anyway.
+/// faults), and the system's own cache has the pages anyway. A longer log lets a page that changes often be copied once.
+/// What a statement may have to take back is kept in memory: it is small, and a file of its own would be one more way to
+/// fail.
 pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(
         "PRAGMA auto_vacuum = INCREMENTAL;
@@ -140,9 +152,12 @@ pub(super) fn prepare(conn: &Connection) -> rusqlite::Result<()> {
          PRAGMA synchronous = FULL;
          PRAGMA busy_timeout = 10000;
          PRAGMA foreign_keys = ON;
-         PRAGMA wal_autocheckpoint = 1000;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;",
     )?;
+    // Else a statement whose plan looked at a bound value (a partial index is enough) is planned anew each time it is bound.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

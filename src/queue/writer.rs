@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Params};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -20,6 +20,9 @@ use crate::telemetry::progress::Progress;
 const WAITING: usize = 1024;
 /// Jobs of one transaction.
 const GROUP: usize = 256;
+/// For how long a group of more than one job waits for the next: a commit writes whole pages, and the jobs of mails that are
+/// under way together mostly change the same ones. A job that comes alone never waits.
+const LINGER: Duration = Duration::from_micros(500);
 /// The name under which the thread reports that it is alive, how often, and how late it may be (a slow disk, a
 /// checkpoint, another process that holds the write lock for as long as `busy_timeout`).
 const BEAT: &str = "store writer";
@@ -236,22 +239,31 @@ impl Thread {
         let mut done = Vec::new();
         let mut go_on = true;
         let mut broken = None;
-        let mut next = Some(first);
+        let (mut next, begun) = (Some(first), Instant::now());
         while let Some(mut job) = next.take() {
             broken = self.run_one(job.as_mut(), &mut effects).err();
             done.push(job);
             if broken.is_some() || done.len() >= GROUP {
                 break;
             }
-            match self.jobs.try_recv() {
-                Ok(Order::Do(job)) => next = Some(job),
-                Ok(Order::End) => go_on = false,
-                Err(_) => {}
+            match self.next_of_group(done.len(), begun) {
+                Some(Order::Do(job)) => next = Some(job),
+                Some(Order::End) => go_on = false,
+                None => {}
             }
         }
         let committed = broken.map_or_else(|| self.statement("COMMIT"), Err);
         self.answer(committed, done, &effects);
         go_on
+    }
+
+    /// The next job of a group that has so many, if there is one soon enough.
+    fn next_of_group(&self, jobs: usize, begun: Instant) -> Option<Order> {
+        let waiting = self.jobs.try_recv().ok();
+        if waiting.is_some() || jobs < 2 {
+            return waiting;
+        }
+        self.jobs.recv_timeout(LINGER.saturating_sub(begun.elapsed())).ok()
     }
 
     /// One job in a savepoint. An error means that the whole transaction is lost.
