@@ -39,7 +39,7 @@ pub struct Limits {
     pub imap_line: Size,
     /// Raw mail in memory at one time, all mailboxes together (restart).
     pub in_flight_bytes: Size,
-    /// A mail that was being read in this many crashes of the daemon itself is tried again only after a delay that grows;
+    /// A mail that was in work in this many crashes of the daemon itself is tried again only after a delay that grows;
     /// after ten more, the last with no other mail beside it, it is parked as a dead letter (restart).
     pub crash_strikes: u32,
 }

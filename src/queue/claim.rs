@@ -129,7 +129,7 @@ pub(super) fn begin_write(
         return Ok(Some(Turn::Duplicate(original)));
     }
     tx.execute(
-        "UPDATE mail SET same_mail = ?2, rfc_message_id = ?3, sender = ?4, crashes = 0,
+        "UPDATE mail SET same_mail = ?2, rfc_message_id = ?3, sender = ?4,
              attempts = attempts + 1, next_attempt_at = ?5, verify_since = ?6, writing = 1, released = 0,
              error = CASE WHEN error_class IS NOT ?7 THEN error END, error_class = NULLIF(error_class, ?7)
          WHERE seq = ?1",
@@ -292,7 +292,7 @@ fn deferred(
     tx.effects.work = true;
     tx.execute(
         "UPDATE mail SET state = 'deferred', due = ?3, next_attempt_at = ?3, error_class = ?4, error = ?5,
-             writing = 0, verify_since = ?6
+             writing = 0, crashes = 0, verify_since = ?6
          WHERE id = ?1 AND fence = ?2 AND state = 'delivering'",
         params![claim.id, claim.fence, due(at), class, error, verify.then_some(tx.now)],
     )

@@ -78,8 +78,8 @@ struct Inner {
 
 impl Queue {
     /// Opens the store in `dir` (created when missing), takes its lock, migrates it, and recovers what a dead owner left:
-    /// a claimed mail that was not being written is `Queued` again (after a delay from `crash_strikes` such crashes on,
-    /// and `Failed` in the end), one that was is `Deferred` with `verify`.
+    /// a claimed mail that was not being written is `Queued` again, one that was is `Deferred` with `verify`; after a delay
+    /// from `crash_strikes` such crashes on, and `Failed` in the end.
     ///
     /// # Errors
     /// [`Error::Locked`] when another daemon has it, [`Error::Newer`], [`Error::Damaged`], or what the disk said.

@@ -6,7 +6,7 @@
 //! | (mailbox) | `Failed` | could not be fetched, too many times |
 //! | `Queued`, `Deferred` | `Delivering` | claimed when due, oldest first |
 //! | `Delivering` | `Delivered` | posted, or SuperOffice had it already |
-//! | | `Failed` | a permanent fault; attempts, age or degrade steps used up; read in too many crashes, the last alone |
+//! | | `Failed` | a permanent fault; attempts, age or degrade steps used up; in flight in too many crashes, the last alone |
 //! | | `Held` | a rule, or an outcome that cannot be looked up |
 //! | | `Deferred` | a fault that may pass, or an outcome to be looked up; the daemon died after a write had begun |
 //! | | `Queued` | nothing was tried: not counted; the daemon died before a write |

@@ -19,7 +19,7 @@ async fn a_crash_leaves_nothing_behind() {
     assert!(!second.finish(items[1].claim, POSTED).await, "an old claim is void");
     let again = second.queue.claim(&tenant(), 9).await.expect("claimed");
     let seen: Vec<_> = again.iter().map(|item| (item.verify_since.is_some(), item.attempts, item.strikes)).collect();
-    assert_eq!(seen, [(true, 1, 0), (false, 0, 1), (false, 0, 0)]);
+    assert_eq!(seen, [(true, 1, 1), (false, 0, 1), (false, 0, 0)]);
     let (third, recovery) = second.crashed();
     assert_eq!((recovery.released, recovery.parked), (3, vec![]));
     let entry = third.entry(released).await;
@@ -54,6 +54,32 @@ async fn crashes_park_only_a_mail_that_is_alone_again_and_again() {
     assert_eq!((recovery.released, recovery.parked), (0, vec![second]));
     let entry = store.entry(second).await;
     assert_eq!((entry.state, entry.error_class.as_deref(), entry.has_raw), (State::Failed, Some("crash"), true));
+}
+
+#[tokio::test]
+async fn a_mail_that_kills_its_daemon_in_the_post_comes_back_later_and_later_and_is_parked_in_the_end() {
+    let mut store = Store::new();
+    let id = store.accept(&[1]).await[0].id;
+    for crash in 1..12_u32 {
+        store.clock.set(store.clock.now().plus(HOUR));
+        let item = store.claim_one().await;
+        assert_eq!((item.strikes, item.verify_since.is_some()), (crash - 1, crash > 1), "it is looked up first");
+        assert_eq!(store.write(item.claim, &[]).await, Some(Turn::Write(crash)));
+        let (next, recovery) = store.crashed();
+        assert_eq!((recovery.unknown, recovery.parked), (vec![id], vec![]));
+        let wait = next.entry(id).await.next_attempt_at.map_or(0, |at| at.since(store.clock.now()).as_secs());
+        assert_eq!(wait, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300][usize::try_from(crash - 1).expect("small")]);
+        store = next;
+    }
+    store.clock.set(store.clock.now().plus(HOUR));
+    let claim = store.claim_one().await.claim;
+    assert_eq!(store.write(claim, &[]).await, Some(Turn::Write(12)));
+    let (store, recovery) = store.crashed();
+    assert_eq!((recovery.released, recovery.unknown, recovery.parked), (0, vec![], vec![id]));
+    let entry = store.entry(id).await;
+    assert_eq!((entry.state, entry.error_class.as_deref(), entry.has_raw), (State::Failed, Some("crash"), true));
+    assert_eq!(store.operate(Operation::Retry, id).await, Operated::Done);
+    assert!(store.claim_one().await.verify_since.is_some(), "its last post may have been carried out");
 }
 
 #[tokio::test]
