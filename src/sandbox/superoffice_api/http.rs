@@ -1,10 +1,14 @@
-//! HTTP/1.1 as far as the API needs it (RFC 9112): requests with a `Content-Length`, keep-alive, answers.
+//! HTTP/1.1 as far as the API needs it (RFC 9112): requests with a `Content-Length`, keep-alive, answers; in plain or over
+//! TLS.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use crate::sandbox::loopback;
 
@@ -32,10 +36,13 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+/// A plain or an encrypted stream.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// One connection.
-#[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: BytesMut,
 }
 
@@ -68,15 +75,21 @@ impl Answer {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: BytesMut::new() }
+    /// Begins a connection, with a handshake where there is a certificate.
+    pub(super) async fn begin(socket: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(socket),
+            Some(tls) => Box::new(TlsAcceptor::from(tls).accept(socket).await?),
+        };
+        Ok(Self { stream, buffer: BytesMut::new() })
     }
 
-    /// The next request; `None` when the client has closed between two.
-    pub(super) async fn call(&mut self) -> io::Result<Option<Call>> {
-        let (mut call, head) = loop {
-            if let Some(found) = head(&self.buffer)? {
-                break found;
+    /// The head of the next request, as a call without body; `None` when the client has closed between two.
+    pub(super) async fn head(&mut self) -> io::Result<Option<Call>> {
+        loop {
+            if let Some((call, length)) = head(&self.buffer)? {
+                drop(self.buffer.split_to(length));
+                return Ok(Some(call));
             }
             if self.buffer.len() > MAX_HEAD {
                 return Err(io::ErrorKind::InvalidData.into());
@@ -84,8 +97,11 @@ impl Wire {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Ok(None);
             }
-        };
-        drop(self.buffer.split_to(head));
+        }
+    }
+
+    /// Reads the body that belongs to the head.
+    pub(super) async fn complete(&mut self, mut call: Call) -> io::Result<Call> {
         if call.header("Transfer-Encoding").is_some() {
             self.send(b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await?;
             return Err(io::ErrorKind::Unsupported.into());
@@ -97,17 +113,38 @@ impl Wire {
         if length > MAX_BODY {
             return Err(io::ErrorKind::InvalidData.into());
         }
+        self.hear(length).await?;
+        call.body = self.buffer.split_to(length).freeze();
+        Ok(call)
+    }
+
+    /// Reads until so many bytes have come.
+    pub(super) async fn hear(&mut self, length: usize) -> io::Result<()> {
         while self.buffer.len() < length {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        call.body = self.buffer.split_to(length).freeze();
-        Ok(Some(call))
+        Ok(())
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Sends byte by byte, each after a pause.
+    pub(super) async fn drip(&mut self, bytes: &[u8], pause: Duration) -> io::Result<()> {
+        for byte in bytes {
+            tokio::time::sleep(pause).await;
+            self.send(&[*byte]).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more comes: over TLS a connection that just ends looks cut off.
+    pub(super) async fn close(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
     }
 
     /// Reads and forgets until the client closes.

@@ -32,6 +32,8 @@ const MAX_REQUESTS: usize = 100_000;
 pub struct Options {
     /// The port; 0 = a free one.
     pub port: u16,
+    /// Certificate and key, for `https`: a certificate for `localhost`.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// What stands before `/api/v1`: `/Cust12345`.
     pub base: String,
     /// The `Authorization` that every request needs, else 401; the scheme's name in any case. `None`: anyone may.
@@ -105,7 +107,11 @@ impl SuperofficeApi {
     /// The base URL, without `/api/v1`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.address, self.options.base)
+        let base = &self.options.base;
+        match self.options.tls {
+            None => format!("http://{}{base}", self.address),
+            Some(_) => format!("https://localhost:{}{base}", self.address.port()),
+        }
     }
 
     /// The view from behind.
@@ -121,7 +127,7 @@ impl SuperofficeApi {
             let desk = Desk { options: Arc::clone(&self.options), shared: Arc::clone(&self.shared), url: url.clone() };
             async move {
                 // An error means that the client is gone or not understood, which ends the connection as well.
-                desk.converse(Wire::new(socket)).await.ok();
+                desk.converse(socket).await.ok();
             }
         };
         loopback::serve::<World, _>(self.listener, &self.shared, |socket: TcpStream| connect(socket)).await;
@@ -198,18 +204,23 @@ struct Desk {
 }
 
 impl Desk {
-    async fn converse(self, mut wire: Wire) -> std::io::Result<()> {
-        while let Some(call) = wire.call().await? {
-            self.note(&call);
-            let step = self.shared.change(|world| script::play(&mut world.rules, kind(&call)));
+    async fn converse(self, socket: TcpStream) -> std::io::Result<()> {
+        let mut wire = Wire::begin(socket, self.options.tls.clone()).await?;
+        while let Some(head) = wire.head().await? {
+            let step = self.shared.change(|world| script::play(&mut world.rules, kind(&head)));
             let step = step.unwrap_or_else(|| Step::delay(Duration::ZERO));
+            if let Play::Deaf(bytes) = step.play {
+                return wire.hear(bytes).await;
+            }
+            let call = wire.complete(head).await?;
+            self.note(&call);
             if !step.delay.is_zero() {
                 tokio::time::sleep(step.delay).await;
             }
             let ordinary = if step.stores { Some(self.answer(&call)) } else { None };
             let closes = call.header("Connection").is_some_and(|text| text.eq_ignore_ascii_case("close"));
-            if play(&mut wire, step.play, ordinary).await? || closes {
-                return Ok(());
+            if play(&mut wire, step.play, ordinary).await? || closes || step.closes {
+                return wire.close().await;
             }
         }
         Ok(())
@@ -327,13 +338,20 @@ async fn play(wire: &mut Wire, play: Play, ordinary: Option<Answer>) -> std::io:
             wire.send(&bytes).await?;
             return Ok(true);
         }
+        Play::Drip(pause) => wire.drip(&ordinary, pause).await?,
         Play::Endless => {
             wire.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n").await?;
             loop {
                 wire.send(&[b' '; 65536]).await?;
             }
         }
-        Play::Stall => {
+        Play::EndlessHead => {
+            wire.send(b"HTTP/1.1 200 OK\r\n").await?;
+            loop {
+                wire.send(b"X-More: and more\r\n").await?;
+            }
+        }
+        Play::Stall | Play::Deaf(_) => {
             wire.swallow().await;
             return Ok(true);
         }

@@ -49,6 +49,7 @@ impl Rule {
 pub struct Step {
     pub(super) stores: bool,
     pub(super) delay: Duration,
+    pub(super) closes: bool,
     pub(super) play: Play,
 }
 
@@ -63,8 +64,14 @@ pub(super) enum Play {
     Cut(usize),
     /// These bytes, then the connection is closed.
     Raw(Vec<u8>),
+    /// So many bytes of the request's body are heard, then the connection is closed: nothing is carried out.
+    Deaf(usize),
+    /// The ordinary answer, byte by byte, each after this time.
+    Drip(Duration),
     /// A body without end.
     Endless,
+    /// Headers without end.
+    EndlessHead,
     /// Nothing, and nothing is heard any more until the client closes.
     Stall,
 }
@@ -86,7 +93,20 @@ impl Step {
     /// carried out only if [`Self::stored`]; with more there is an answer, so it was.
     #[must_use]
     pub const fn cut(bytes: usize) -> Self {
-        Self { stores: bytes > 0, delay: Duration::ZERO, play: Play::Cut(bytes) }
+        Self { stores: bytes > 0, delay: Duration::ZERO, closes: false, play: Play::Cut(bytes) }
+    }
+
+    /// So many bytes of the request's body are heard, then the connection is closed. Such a request is no
+    /// [`super::Request`]: it did not come to its end.
+    #[must_use]
+    pub const fn deaf(bytes: usize) -> Self {
+        Self::new(Play::Deaf(bytes))
+    }
+
+    /// The ordinary answer, byte by byte, each after this time.
+    #[must_use]
+    pub const fn drip(pause: Duration) -> Self {
+        Self::new(Play::Drip(pause)).stored()
     }
 
     /// These bytes instead of an HTTP answer, then the connection is closed.
@@ -101,6 +121,12 @@ impl Step {
         Self::new(Play::Endless)
     }
 
+    /// A 200 whose headers never end.
+    #[must_use]
+    pub const fn endless_head() -> Self {
+        Self::new(Play::EndlessHead)
+    }
+
     /// No answer; the connection stays open.
     #[must_use]
     pub const fn stall() -> Self {
@@ -110,7 +136,7 @@ impl Step {
     /// The ordinary answer, after this time.
     #[must_use]
     pub const fn delay(time: Duration) -> Self {
-        Self { stores: true, delay: time, play: Play::Ordinary }
+        Self::new(Play::Ordinary).stored().after(time)
     }
 
     /// … and the request was carried out all the same.
@@ -127,6 +153,13 @@ impl Step {
         self
     }
 
+    /// … and then the connection is closed, which the answer did not say.
+    #[must_use]
+    pub const fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
     /// … with this header, instead of the usual one of that name.
     #[must_use]
     pub fn header(mut self, name: &str, text: &str) -> Self {
@@ -137,7 +170,7 @@ impl Step {
     }
 
     const fn new(play: Play) -> Self {
-        Self { stores: false, delay: Duration::ZERO, play }
+        Self { stores: false, delay: Duration::ZERO, closes: false, play }
     }
 }
 
