@@ -42,7 +42,8 @@ pub struct Tenant {
     pub request_timeout: Period,
     /// A larger request is not sent (live).
     pub max_request: Size,
-    /// A larger answer is not read (live).
+    /// A larger answer is not read. The API echoes what was posted: an answer may also be six times as large as its
+    /// request (live).
     pub max_response: Size,
     /// After a request that got no answer: look the message up before posting again and hold where that cannot be
     /// done, hold at once, or post again (a double is better than a wait; each such post is logged) (live).

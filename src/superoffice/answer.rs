@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::error::{Call, Error, clean, error_object_fault, of_transport, refusal_fault};
+use super::error::{Call, Error, clean, error_object_fault, refusal_fault};
 use crate::clock::{Clock, UtcMillis};
 
 /// A server may ask for patience within these bounds; what it asks beyond them is not obeyed.
@@ -53,7 +53,7 @@ pub(super) struct Object {
 
 impl Answer {
     /// Reads the rest of a response, at most `max` bytes of it.
-    pub(super) async fn read(call: Call, mut response: Response, max: u64) -> Result<Self, Error> {
+    pub(super) async fn read(mut response: Response, max: u64) -> reqwest::Result<Self> {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let max = usize::try_from(max).unwrap_or(usize::MAX);
@@ -65,7 +65,7 @@ impl Answer {
                 Ok(None) => return Ok(Self { status, headers, body: Some(body) }),
                 // The status alone refuses; only a success needs its body.
                 Err(_) if !status.is_success() => return Ok(Self { status, headers, body: Some(body) }),
-                Err(error) => return Err(of_transport(call, error)),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -52,7 +52,7 @@ pub enum Error {
         /// Why.
         source: SecretError,
     },
-    /// No connection: nothing was sent.
+    /// No connection, or one that broke before the whole request was sent: nothing was carried out.
     #[error("{call}: {reason}")]
     Unreachable {
         /// The call.
@@ -156,6 +156,12 @@ impl Error {
         matches!(self, Self::Refused { status, fault: Fault::Unknown, .. } if *status != StatusCode::GATEWAY_TIMEOUT)
     }
 
+    /// No answer came in time: the server may still be at work.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::NoAnswer { class: "timeout", .. })
+    }
+
     /// What makes a permanent refusal the same as that of another mail: an API that refuses everything alike has changed,
     /// and it is not the mails that are at fault. `None` where the mail's own size is the reason.
     #[must_use]
@@ -211,14 +217,15 @@ pub(super) fn error_object_fault(call: Call, error_type: &str) -> Fault {
     }
 }
 
-/// The error of a request that got no complete answer.
-pub(super) fn of_transport(call: Call, error: reqwest::Error) -> Error {
+/// The error of a request that got no complete answer. `unsent`: the server cannot have all of it.
+pub(super) fn of_transport(call: Call, error: reqwest::Error, unsent: bool) -> Error {
     // The URL of a look-up holds a Message-Id.
     let error = error.without_url();
     let reason = clean(&chain(&error));
     let class = transport_class(&error);
     match error.is_connect() || error.is_dns() || error.is_builder() {
         true => Error::Unreachable { call, class, reason },
+        false if unsent => Error::Unreachable { call, class, reason: format!("sending was not finished: {reason}") },
         false => Error::NoAnswer { call, class, reason },
     }
 }

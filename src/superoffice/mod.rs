@@ -10,6 +10,7 @@ mod auth;
 mod base;
 mod error;
 mod message;
+mod outgoing;
 #[cfg(test)]
 mod scripted;
 mod search;
@@ -31,6 +32,7 @@ pub use search::Row;
 
 use answer::Answer;
 use base::Base;
+use outgoing::LastPiece;
 
 /// Idle connections are closed after this: before most servers and balancers do, since a request on a connection that is
 /// just being closed has an unknown outcome.
@@ -80,26 +82,35 @@ impl Client {
         self.sign_in().await.map(drop)
     }
 
-    /// Sends a request with the sign-in and reads the answer. A 401 makes the secrets be read again; when they have
+    /// Sends a request with the sign-in and reads the answer, at most `max` bytes of it. A 401 makes the secrets be read again; when they have
     /// changed, the request is sent once more with the new ones.
-    async fn send<F>(&self, call: Call, request: F) -> Result<Answer, Error>
+    async fn send<F>(&self, call: Call, max: u64, request: F) -> Result<Answer, Error>
     where
-        F: Fn(&reqwest::Client) -> RequestBuilder,
+        F: Fn(&reqwest::Client) -> (RequestBuilder, LastPiece),
     {
         let known = self.sign_in().await?;
-        let answer = self.exchange(call, request(&self.inner.http).headers(known.clone())).await?;
+        let answer = self.exchange(call, max, request(&self.inner.http), known.clone()).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         match self.renewed(&known).await? {
-            Some(fresh) => self.exchange(call, request(&self.inner.http).headers(fresh)).await,
+            Some(fresh) => self.exchange(call, max, request(&self.inner.http), fresh).await,
             None => Ok(answer),
         }
     }
 
-    async fn exchange(&self, call: Call, request: RequestBuilder) -> Result<Answer, Error> {
-        let response = request.send().await.map_err(|error| error::of_transport(call, error))?;
-        Answer::read(call, response, self.inner.options.max_response.0).await
+    async fn exchange(
+        &self,
+        call: Call,
+        max: u64,
+        (request, last): (RequestBuilder, LastPiece),
+        sign_in: HeaderMap,
+    ) -> Result<Answer, Error> {
+        let answer = async {
+            let response = request.headers(sign_in).send().await?;
+            Answer::read(response, max).await
+        };
+        answer.await.map_err(|error| error::of_transport(call, error, last.keep()))
     }
 
     async fn sign_in(&self) -> Result<HeaderMap, Error> {

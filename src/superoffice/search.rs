@@ -9,6 +9,7 @@ use super::Client;
 use super::base::bare_id;
 use super::error::{Call, Error};
 use super::message::key;
+use super::outgoing::LastPiece;
 use crate::ids::{EjMessageId, TicketId};
 
 /// Pages of a look-up; more than this of one Message-Id is no list but a loop.
@@ -58,7 +59,9 @@ impl Client {
     }
 
     async fn page(&self, url: &Url) -> Result<Page, Error> {
-        let answer = self.send(Call::Search, |http| http.get(url.clone())).await?;
+        let answer = self
+            .send(Call::Search, self.inner.options.max_response.0, |http| (http.get(url.clone()), LastPiece::gone()))
+            .await?;
         let status = answer.status;
         if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) {
             return Err(Error::NotSearchable(status));
