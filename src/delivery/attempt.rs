@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::breaker::{Breaker, Outcome};
+use super::breaker::Breaker;
 use super::gate::Gate;
+use super::outcome::Outcome;
 use super::retry::{Case, Verdict};
 use super::session::Session;
 use super::{Context, order, read, report};
@@ -52,13 +53,15 @@ impl From<queue::Error> for Out {
 pub(super) type Step<T> = Result<T, Out>;
 
 /// Where the time went.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Spent {
     parse: Duration,
     api: Duration,
     attempts: u32,
     /// A call of this attempt has closed the breaker.
     closed: bool,
+    /// The Message-Id of what was posted, when it is to be found out whether the API can be searched.
+    ask_for: Option<String>,
 }
 
 /// One attempt.
@@ -100,8 +103,12 @@ impl<'a> Attempt<'a> {
             None => None,
         };
         self.gate.leave(self.item.claim.id);
-        if self.spent().closed {
+        let spent = std::mem::take(&mut *self.spent());
+        if spent.closed {
             self.release_deferred().await;
+        }
+        if let Some(message_id) = spent.ask_for {
+            self.find_out(&message_id).await;
         }
         due
     }
@@ -119,6 +126,7 @@ impl<'a> Attempt<'a> {
             let Some(pass) = self.gate.enter() else { return Ok(self.released(Duration::ZERO)) };
             if !looked_up {
                 self.look_up(&ready.entity).await?;
+                self.may_risk(&pass, &ready.entity).await?;
                 looked_up = true;
             }
             let retry_at = self.now().plus(self.session.policy.backoff.random_delay(self.number().saturating_add(1)));
@@ -198,7 +206,12 @@ impl<'a> Attempt<'a> {
         };
         self.note_api(started.elapsed());
         match result {
-            Ok(posted) => Ok(self.posted(number, posted, started.elapsed())),
+            Ok(posted) => {
+                if self.session.policy.after_unknown == AfterUnknown::Search && self.gate.ask_searchable() {
+                    self.spent().ask_for.clone_from(&ready.entity.message_id);
+                }
+                Ok(self.posted(number, posted, started.elapsed()))
+            }
             Err(error) => {
                 report::refused(self, "post", number, &error, started.elapsed());
                 self.failed(&error, &ready.entity).await
@@ -216,7 +229,8 @@ impl<'a> Attempt<'a> {
     }
 
     async fn failed(&self, error: &Error, entity: &TicketMessageEntity) -> Step<End> {
-        self.record(Some(error));
+        let costly = error.fault() == Fault::Unknown && !error.is_complete_failure() && self.risks_a_hold();
+        self.record(Some(error), costly);
         self.learn(error, entity).await?;
         let case = self.case(error);
         if case.fault == Fault::Unknown && self.session.policy.after_unknown == AfterUnknown::Post {
@@ -250,6 +264,7 @@ impl<'a> Attempt<'a> {
         Case {
             fault: error.fault(),
             complete_failure: error.is_complete_failure(),
+            late: error.is_late(),
             verify: false,
             attempts: self.number(),
             waited,
@@ -305,7 +320,7 @@ impl<'a> Attempt<'a> {
     // ── the tenant ──
 
     pub(super) fn succeeded(&self) {
-        self.record(None);
+        self.record(None, false);
         let now = self.now();
         self.context.progress.tenant(&self.item.tenant, |status| status.last_post = Some(now));
     }
@@ -318,16 +333,19 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Tells the breaker how a call ended.
-    pub(super) fn record(&self, error: Option<&Error>) {
-        let change = outcome(error).and_then(|outcome| self.gate.record(outcome, self.session.breaker(), self.now()));
+    /// Tells the breaker how a call ended; `costly`: a mail now waits for a person because of it.
+    pub(super) fn record(&self, error: Option<&Error>, costly: bool) {
+        let change = Outcome::of(error, costly)
+            .and_then(|outcome| self.gate.record(outcome, self.session.breaker(), self.now()));
         let word = self.gate.breaker(Breaker::word);
         self.context.progress.tenant(&self.item.tenant, |status| {
             word.clone_into(&mut status.breaker);
             status.last_error = error.map(ToString::to_string);
         });
         let Some(change) = change else { return };
-        report::breaker(self, change, error.map(Error::fault));
+        if !change.quiet {
+            report::breaker(self, change, error);
+        }
         if change.to == "closed" {
             self.spent().closed = true;
         }
@@ -405,30 +423,9 @@ const fn notify(wanted: Notify, message: &Message) -> bool {
     }
 }
 
-/// What the end of a call says of the tenant as a whole; nothing, when no call was made.
-fn outcome(error: Option<&Error>) -> Option<Outcome> {
-    let Some(error) = error else { return Some(Outcome::Success) };
-    match (error, error.fault()) {
-        (Error::TooBig { .. } | Error::Encoding(_), _) => None,
-        (_, Fault::Throttled { retry_after }) => Some(Outcome::Down { retry_after }),
-        (_, Fault::Permanent) => Some(Outcome::Refused(error.refusal())),
-        (_, Fault::Transient | Fault::Unauthorized | Fault::Unknown) => Some(Outcome::Down { retry_after: None }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mail_that_was_never_sent_says_nothing_of_the_tenant() {
-        assert_eq!(outcome(Some(&Error::TooBig { size: 2, max: 1 })), None);
-        assert_eq!(outcome(None), Some(Outcome::Success));
-        let (call, reason) = (crate::superoffice::Call::Post, String::new());
-        let down = Some(Outcome::Down { retry_after: None });
-        assert_eq!(outcome(Some(&Error::Unreachable { call, class: "network", reason: reason.clone() })), down);
-        assert_eq!(outcome(Some(&Error::NoAnswer { call, class: "timeout", reason })), down);
-    }
 
     #[test]
     fn only_waiting_mail_is_due_again() {

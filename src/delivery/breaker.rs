@@ -1,16 +1,27 @@
 //! The circuit breaker of one tenant. Pure: the caller brings the time.
 //!
 //! `breaker_failures` faults in a row that hold for the tenant as a whole open it; then one probe call at a time, each
-//! `breaker_probe`, until one succeeds. A server that asks for patience gets it, open or closed. Refusals that are the
-//! same for many different mails in a row count as such a fault: then the API has changed, and the mails are innocent.
+//! `breaker_probe`, until one succeeds. Refusals that are the same for many different mails in a row count as such a fault:
+//! then the API has changed, and the mails are innocent. A refused sign-in opens it at once, since accounts are locked
+//! after a few; and where each probe costs something (one more refused sign-in, a mail that a person must look at) the
+//! probes come more and more seldom.
+//!
+//! A tenant that says 429 is not away: it is left alone for as long as it asks, all of it, and then asked by one call.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::outcome::Outcome;
 use crate::clock::UtcMillis;
 
+/// Probes that cost something are at most so far apart, unless `breaker_probe` is more.
+const DEAR: Duration = Duration::from_secs(900);
+/// The first pause after a 429 that does not say how long; each further one is twice as long, up to `breaker_probe`.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Pauses are the rhythm of a tenant that allows so many calls a minute: they are news only after so long without one.
+const NEWS: Duration = Duration::from_secs(600);
 /// Outages that are remembered for `expire_after`.
 const OUTAGES: usize = 64;
 
@@ -19,17 +30,6 @@ const OUTAGES: usize = 64;
 pub(super) struct Rules {
     pub(super) failures: u32,
     pub(super) probe: Duration,
-}
-
-/// How a call ended, as far as the tenant as a whole is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Accepted, or found.
-    Success,
-    /// This mail was refused for good: what the refusal was, unless the mail's own size explains it.
-    Refused(Option<String>),
-    /// The tenant is not to be had.
-    Down { retry_after: Option<Duration> },
 }
 
 /// Whether a call may be made now.
@@ -49,22 +49,39 @@ pub(super) struct Change {
     pub(super) from: &'static str,
     pub(super) to: &'static str,
     pub(super) failures: u32,
+    /// The tenant was not away: it asked for a pause, or the pause is over.
+    pub(super) pause: bool,
+    /// No news for people.
+    pub(super) quiet: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Closed,
-    Open { until: Instant },
-    Probe,
+    Paused {
+        until: Instant,
+    },
+    Open {
+        until: Instant,
+    },
+    /// One call is on its way, after a pause or an outage.
+    Probe {
+        paused: bool,
+    },
 }
 
 impl State {
     const fn word(self) -> &'static str {
         match self {
             Self::Closed => "closed",
+            Self::Paused { .. } => "paused",
             Self::Open { .. } => "open",
-            Self::Probe => "probe",
+            Self::Probe { .. } => "probe",
         }
+    }
+
+    const fn is_pause(self) -> bool {
+        matches!(self, Self::Paused { .. } | Self::Probe { paused: true })
     }
 }
 
@@ -75,6 +92,12 @@ pub(super) struct Breaker {
     failures: u32,
     refusal: Option<(String, u32)>,
     pause: Option<Instant>,
+    /// Pauses in a row.
+    throttled: u32,
+    /// Costly failures in a row.
+    costly: u32,
+    /// The last pause that was news.
+    told: Option<Instant>,
     /// Something has succeeded since the start: before that, nobody knows how long the tenant has been away.
     proven: bool,
     opened_at: Option<UtcMillis>,
@@ -88,13 +111,16 @@ impl Breaker {
             failures: 0,
             refusal: None,
             pause: None,
+            throttled: 0,
+            costly: 0,
+            told: None,
             proven: false,
             opened_at: None,
             outages: VecDeque::new(),
         }
     }
 
-    /// `closed`, `open` or `probe`.
+    /// `closed`, `paused`, `open` or `probe`.
     pub(super) const fn word(&self) -> &'static str {
         self.state.word()
     }
@@ -108,9 +134,9 @@ impl Breaker {
         match (self.state, self.pause) {
             (State::Closed, Some(until)) if until > now => Err(Some(until)),
             (State::Closed, _) => Ok(usize::MAX),
-            (State::Open { until }, _) if until > now => Err(Some(until)),
-            (State::Open { .. }, _) => Ok(1),
-            (State::Probe, _) => Err(None),
+            (State::Open { until } | State::Paused { until }, _) if until > now => Err(Some(until)),
+            (State::Open { .. } | State::Paused { .. }, _) => Ok(1),
+            (State::Probe { .. }, _) => Err(None),
         }
     }
 
@@ -119,8 +145,8 @@ impl Breaker {
         match (self.allowance(now), self.state) {
             (Err(_), _) => Entry::Shut,
             (Ok(_), State::Closed) => Entry::Free,
-            (Ok(_), State::Open { .. } | State::Probe) => {
-                self.state = State::Probe;
+            (Ok(_), state) => {
+                self.state = State::Probe { paused: state.is_pause() };
                 Entry::Probe
             }
         }
@@ -128,31 +154,57 @@ impl Breaker {
 
     /// The probe made no call after all: the next may.
     pub(super) fn abandon(&mut self, now: Instant) {
-        if self.state == State::Probe {
-            self.state = State::Open { until: now };
+        match self.state {
+            State::Probe { paused: true } => self.state = State::Paused { until: now },
+            State::Probe { paused: false } => self.state = State::Open { until: now },
+            State::Closed | State::Paused { .. } | State::Open { .. } => {}
         }
     }
 
     /// Somebody may have mended the tenant: the next probe may be made now.
     pub(super) fn look_now(&mut self, now: Instant) {
-        if let State::Open { until } = &mut self.state {
+        if let State::Open { until } | State::Paused { until } = &mut self.state {
             *until = now.min(*until);
         }
     }
 
     /// Notes how a call ended.
     pub(super) fn record(&mut self, outcome: Outcome, rules: Rules, now: Instant, time: UtcMillis) -> Option<Change> {
-        let from = self.word();
+        let before = self.state;
         match outcome {
-            Outcome::Success => self.succeeded(time),
-            Outcome::Refused(None) => self.answered(time),
+            Outcome::Success => self.succeeded(now, time),
+            Outcome::Refused(None) => self.answered(now, time),
             Outcome::Refused(Some(refusal)) => self.refused(refusal, rules, now, time),
-            Outcome::Down { retry_after } => self.down(retry_after, rules, now, time),
+            Outcome::Throttled { retry_after } => self.throttle(retry_after, rules, now),
+            Outcome::Denied => self.denied(rules, now, time),
+            Outcome::Down { retry_after, costly } => self.down(retry_after, costly, rules, now, time),
         }
-        let failures = self.failures.max(self.refusal.as_ref().map_or(0, |(_, count)| *count));
-        let to = self.word();
+        self.change(before, now)
+    }
+
+    fn change(&mut self, before: State, now: Instant) -> Option<Change> {
+        let (from, to) = (before.word(), self.word());
         // A probe that failed is no change for people.
-        (to != from && !(from == "probe" && to == "open")).then_some(Change { from, to, failures })
+        if from == to || (to != "closed" && before == (State::Probe { paused: self.state.is_pause() })) {
+            return None;
+        }
+        let pause = before.is_pause() || self.state.is_pause();
+        let quiet = match self.state {
+            State::Paused { .. } => !self.is_news(now),
+            State::Closed => before.is_pause() && self.told.is_none_or(|told| now.duration_since(told) > NEWS),
+            State::Open { .. } | State::Probe { .. } => false,
+        };
+        let failures = self.failures.max(self.refusal.as_ref().map_or(0, |(_, count)| *count));
+        Some(Change { from, to, failures, pause, quiet })
+    }
+
+    /// Whether the pause that has just begun is worth a line.
+    fn is_news(&mut self, now: Instant) -> bool {
+        let news = self.told.is_none_or(|told| now.duration_since(told) > NEWS);
+        if news {
+            self.told = Some(now);
+        }
+        news
     }
 
     /// Whether the last refusals were so many of the same kind that the mails are not at fault.
@@ -169,15 +221,18 @@ impl Breaker {
         Some(time.since(accepted_at).saturating_sub(self.outages.iter().map(lost).sum()))
     }
 
-    fn succeeded(&mut self, time: UtcMillis) {
+    fn succeeded(&mut self, now: Instant, time: UtcMillis) {
         self.proven = true;
         self.refusal = None;
-        self.answered(time);
+        self.answered(now, time);
     }
 
-    /// The tenant is there and talks about single mails.
-    fn answered(&mut self, time: UtcMillis) {
-        self.failures = 0;
+    /// The tenant is there and talks about single mails. That ends no pause that it has asked for meanwhile.
+    fn answered(&mut self, now: Instant, time: UtcMillis) {
+        if matches!(self.state, State::Paused { until } if until > now) {
+            return;
+        }
+        (self.failures, self.costly, self.throttled) = (0, 0, 0);
         self.pause = None;
         self.state = State::Closed;
         if let Some(opened_at) = self.opened_at.take() {
@@ -191,20 +246,56 @@ impl Breaker {
         self.refusal = Some((refusal, before.saturating_add(1)));
         match self.refuses_all(rules) {
             true => self.open(now.checked_add(rules.probe), time),
-            false => self.answered(time),
+            false => self.answered(now, time),
         }
     }
 
-    fn down(&mut self, retry_after: Option<Duration>, rules: Rules, now: Instant, time: UtcMillis) {
+    fn throttle(&mut self, retry_after: Option<Duration>, rules: Rules, now: Instant) {
+        let again =
+            |until: Instant| retry_after.and_then(|delay| now.checked_add(delay)).map_or(until, |at| at.max(until));
+        match self.state {
+            // From before the pause: it says nothing new, unless it asks for more patience.
+            State::Paused { until } => self.state = State::Paused { until: again(until) },
+            State::Open { until } => self.state = State::Open { until: again(until) },
+            State::Closed | State::Probe { .. } => {
+                let doubled = PAUSE.saturating_mul(1 << self.throttled.min(16)).min(rules.probe);
+                self.throttled = self.throttled.saturating_add(1);
+                let until = now.checked_add(retry_after.unwrap_or(doubled)).unwrap_or(now);
+                // An outage goes on until something has gone through.
+                let outage = self.state == (State::Probe { paused: false });
+                self.state = if outage { State::Open { until } } else { State::Paused { until } };
+            }
+        }
+    }
+
+    fn denied(&mut self, rules: Rules, now: Instant, time: UtcMillis) {
+        self.failures = self.failures.saturating_add(1);
+        if !matches!(self.state, State::Open { .. }) {
+            let probe = now.checked_add(self.seldom(true, rules));
+            self.open(probe, time);
+        }
+    }
+
+    fn down(&mut self, retry_after: Option<Duration>, costly: bool, rules: Rules, now: Instant, time: UtcMillis) {
         self.failures = self.failures.saturating_add(1);
         let asked = retry_after.and_then(|delay| now.checked_add(delay));
-        let probe = now.checked_add(rules.probe);
         match self.state {
             State::Closed if self.failures < rules.failures => self.pause = self.pause.max(asked),
-            State::Closed | State::Probe => self.open(probe.max(asked), time),
+            State::Paused { .. } if self.failures < rules.failures => {}
+            State::Closed | State::Paused { .. } | State::Probe { .. } => {
+                let probe = now.checked_add(self.seldom(costly, rules));
+                self.open(probe.max(asked), time);
+            }
             // A call from before the opening: it says nothing new, unless it asks for more patience.
             State::Open { until } => self.state = State::Open { until: asked.map_or(until, |asked| asked.max(until)) },
         }
+    }
+
+    /// The time to the next probe, after one more failure that was costly or not.
+    fn seldom(&mut self, costly: bool, rules: Rules) -> Duration {
+        let factor = 1 << self.costly.min(16);
+        self.costly = self.costly.saturating_add(u32::from(costly));
+        rules.probe.saturating_mul(factor).min(DEAR.max(rules.probe))
     }
 
     fn open(&mut self, until: Option<Instant>, time: UtcMillis) {
@@ -221,7 +312,7 @@ mod tests {
     use super::*;
 
     const RULES: Rules = Rules { failures: 3, probe: Duration::from_secs(30) };
-    const DOWN: Outcome = Outcome::Down { retry_after: None };
+    const DOWN: Outcome = Outcome::Down { retry_after: None, costly: false };
 
     fn at(seconds: u64) -> UtcMillis {
         UtcMillis(i64::try_from(seconds * 1000).expect("small"))
@@ -295,7 +386,7 @@ mod tests {
 
     #[test]
     fn patience_is_kept_open_or_closed() {
-        let asked = |seconds| Outcome::Down { retry_after: Some(Duration::from_secs(seconds)) };
+        let asked = |seconds| Outcome::Down { retry_after: Some(Duration::from_secs(seconds)), costly: false };
         let mut scene = Scene::new();
         assert_eq!(scene.record(0, asked(5)), None);
         assert_eq!(scene.enter(4), Entry::Shut);
@@ -304,6 +395,71 @@ mod tests {
         assert_eq!(scene.record(5, asked(100)), Some(("closed", "open")));
         assert_eq!(scene.enter(104), Entry::Shut);
         assert_eq!(scene.enter(105), Entry::Probe);
+    }
+
+    #[test]
+    fn a_tenant_that_says_429_is_left_alone_and_is_not_away() {
+        let asked = |seconds| Outcome::Throttled { retry_after: Some(Duration::from_secs(seconds)) };
+        let mut scene = Scene::new();
+        assert_eq!(scene.record(0, asked(20)), Some(("closed", "paused")));
+        assert_eq!(scene.record(1, Outcome::Success), None, "a straggler ends no pause");
+        assert_eq!(scene.record(1, asked(29)), None);
+        assert_eq!(scene.enter(29), Entry::Shut);
+        assert_eq!(scene.enter(30), Entry::Probe);
+        assert_eq!(scene.enter(30), Entry::Shut, "one call asks");
+        assert_eq!(scene.record(31, asked(20)), None);
+        assert_eq!(scene.enter(51), Entry::Probe);
+        assert_eq!(scene.record(52, Outcome::Success), Some(("probe", "closed")));
+        assert!(scene.breaker.counted(at(0), at(60)).is_some());
+        scene.record(53, asked(1));
+        assert!(scene.breaker.counted(at(0), at(60)).is_none(), "a mail does not grow old in a pause");
+        scene.breaker.look_now(scene.start + Duration::from_secs(53));
+        assert_eq!(scene.enter(53), Entry::Probe);
+        scene.breaker.abandon(scene.start + Duration::from_secs(53));
+        assert_eq!(scene.breaker.word(), "paused");
+        scene.enter(54);
+        assert_eq!(scene.record(54, DOWN), Some(("probe", "open")), "now it is away");
+    }
+
+    #[test]
+    fn pauses_without_a_word_how_long_grow_up_to_the_probe() {
+        let mut scene = Scene::new();
+        let mut second = 0;
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            scene.record(second, Outcome::Throttled { retry_after: None });
+            assert_eq!((scene.enter(second + pause - 1), scene.enter(second + pause)), (Entry::Shut, Entry::Probe));
+            second += pause;
+        }
+    }
+
+    #[test]
+    fn pauses_are_news_once_in_a_while() {
+        let mut scene = Scene::new();
+        let mut quiet = |second: u64, outcome| {
+            let now = scene.start + Duration::from_secs(second);
+            scene.breaker.enter(now);
+            scene.breaker.record(outcome, RULES, now, at(second)).map(|change| change.quiet)
+        };
+        let asked = || Outcome::Throttled { retry_after: Some(Duration::from_secs(1)) };
+        assert_eq!((quiet(0, asked()), quiet(2, Outcome::Success)), (Some(false), Some(false)));
+        assert_eq!(quiet(9, asked()), Some(true), "the rhythm of the tenant");
+        assert_eq!((quiet(700, Outcome::Success), quiet(701, asked())), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn a_refused_sign_in_opens_at_once_and_probes_that_cost_something_become_seldom() {
+        let held = Outcome::Down { retry_after: None, costly: true };
+        for dear in [Outcome::Denied, held] {
+            let (mut scene, mut second) = (Scene::new(), 1);
+            let before = if dear == Outcome::Denied { 0 } else { RULES.failures - 1 };
+            (0..before).for_each(|_| assert_eq!(scene.record(1, DOWN), None));
+            assert_eq!(scene.record(1, dear.clone()), Some(("closed", "open")));
+            for wait in [30, 60, 120, 240, 480, 900, 900] {
+                assert_eq!((scene.enter(second + wait - 1), scene.enter(second + wait)), (Entry::Shut, Entry::Probe));
+                second += wait;
+                scene.record(second, dear.clone());
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, Change, Entry, Outcome, Rules};
+use super::breaker::{Breaker, Change, Entry, Rules};
+use super::outcome::Outcome;
 use crate::clock::UtcMillis;
 use crate::ids::QueueId;
 
@@ -28,6 +29,8 @@ struct Order {
 struct Tenancy {
     breaker: Breaker,
     searchable: Option<bool>,
+    /// Whether it can be searched was asked; the answer may have been none.
+    asked: bool,
     told_no_key: bool,
 }
 
@@ -36,6 +39,13 @@ struct Tenancy {
 pub(super) struct Pass<'a> {
     gate: &'a Gate,
     probe: bool,
+}
+
+impl Pass<'_> {
+    /// Whether this is the one call that looks whether the tenant is there.
+    pub(super) const fn is_probe(&self) -> bool {
+        self.probe
+    }
 }
 
 impl Drop for Pass<'_> {
@@ -48,7 +58,7 @@ impl Drop for Pass<'_> {
 
 impl Gate {
     pub(super) fn new() -> Self {
-        let tenancy = Tenancy { breaker: Breaker::new(), searchable: None, told_no_key: false };
+        let tenancy = Tenancy { breaker: Breaker::new(), searchable: None, asked: false, told_no_key: false };
         Self { order: watch::Sender::default(), tenancy: Mutex::new(tenancy) }
     }
 
@@ -116,8 +126,8 @@ impl Gate {
     pub(super) fn record(&self, outcome: Outcome, rules: Rules, time: UtcMillis) -> Option<Change> {
         let mut tenancy = self.tenancy();
         let change = tenancy.breaker.record(outcome, rules, Instant::now(), time);
-        if change.is_some_and(|change| change.to == "closed") {
-            tenancy.searchable = None;
+        if change.is_some_and(|change| change.to == "closed" && !change.pause) {
+            (tenancy.searchable, tenancy.asked) = (None, false);
         }
         change
     }
@@ -140,6 +150,12 @@ impl Gate {
     /// It is known now.
     pub(super) fn set_searchable(&self, searchable: bool) {
         self.tenancy().searchable = Some(searchable);
+    }
+
+    /// True once, as long as it is not known whether the API can be searched.
+    pub(super) fn ask_searchable(&self) -> bool {
+        let mut tenancy = self.tenancy();
+        tenancy.searchable.is_none() && !std::mem::replace(&mut tenancy.asked, true)
     }
 
     /// True the first time: that the API does not say its keys is said once.
@@ -180,8 +196,9 @@ mod tests {
     fn a_pass_that_was_not_used_leaves_the_probe_to_the_next() {
         let rules = Rules { failures: 1, probe: std::time::Duration::ZERO };
         let gate = Gate::new();
+        assert!(gate.ask_searchable() && !gate.ask_searchable());
         gate.set_searchable(false);
-        gate.record(Outcome::Down { retry_after: None }, rules, UtcMillis(0));
+        gate.record(Outcome::Down { retry_after: None, costly: false }, rules, UtcMillis(0));
         let pass = gate.enter().expect("the probe");
         assert!(gate.enter().is_none());
         drop(pass);
@@ -191,5 +208,6 @@ mod tests {
         assert_eq!((change.from, change.to), ("probe", "closed"));
         drop(probe);
         assert_eq!((gate.searchable(), gate.breaker(Breaker::is_closed)), (None, true));
+        assert!(gate.ask_searchable());
     }
 }

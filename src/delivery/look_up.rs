@@ -3,13 +3,16 @@
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Out, Step};
+use super::gate::Pass;
 use super::report;
-use super::retry::Verdict;
+use super::retry::{Case, Verdict};
 use super::verify::{self, Sight};
 use crate::config::tenant::{AfterUnknown, ForeignCopy};
 use crate::entity::TicketMessageEntity;
+use crate::fault::Fault;
 use crate::ids::QueueId;
 use crate::queue::{End, Filter, State};
+use crate::stop::Phase;
 use crate::superoffice::{Error, Row};
 
 impl Attempt<'_> {
@@ -27,7 +30,7 @@ impl Attempt<'_> {
         if self.session.policy.after_unknown == AfterUnknown::Hold {
             return Err(Out::End(self.held("a request was sent and no answer came", "held")));
         }
-        let rows = match self.search(entity).await? {
+        let rows = match self.search(message_id(entity), false).await? {
             Ok(rows) => rows,
             Err(error) => return Err(Out::End(self.search_failed(&error))),
         };
@@ -47,14 +50,16 @@ impl Attempt<'_> {
         }
     }
 
-    async fn search(&self, entity: &TicketMessageEntity) -> Step<Result<Vec<Row>, Error>> {
+    /// `there`: the tenant has just shown that it is where we look for it, so that a 404 speaks of the search alone.
+    async fn search(&self, message_id: &str, there: bool) -> Step<Result<Vec<Row>, Error>> {
         let started = Instant::now();
-        let id = entity.message_id.as_deref().unwrap_or_default();
-        let result = self.or_stop(self.session.client.search(id)).await?;
+        let result = self.or_stop(self.session.client.search(message_id)).await?;
         self.note_api(started.elapsed());
         match &result {
             Ok(_) => self.gate.set_searchable(true),
-            Err(Error::NotSearchable(_)) => self.gate.set_searchable(false),
+            Err(error @ Error::NotSearchable(_)) if there || error.status() != Some(404) => {
+                self.gate.set_searchable(false);
+            }
             Err(_) => {}
         }
         match &result {
@@ -65,14 +70,58 @@ impl Attempt<'_> {
     }
 
     fn search_failed(&self, error: &Error) -> End {
-        if matches!(error, Error::NotSearchable(_)) {
+        let absent = matches!(error, Error::NotSearchable(_));
+        if absent && self.gate.searchable() == Some(false) {
             return self.held("its outcome is unknown and the API cannot be searched", "held");
         }
-        self.record(Some(error));
+        self.record(Some(error), false);
         let refused = error.status() == Some(403);
-        match self.session.policy.verdict_of_search(&self.case(error), refused, fastrand::f64()) {
+        // Where the search is not known to be missing, 404 may be the answer to everything: the tenant has moved.
+        let fault = if absent { Fault::Unauthorized } else { error.fault() };
+        let case = Case { fault, ..self.case(error) };
+        match self.session.policy.verdict_of_search(&case, refused, fastrand::f64()) {
             Verdict::Retry { delay, verify } => self.put_off(error, delay, verify),
             Verdict::Hold | Verdict::Fail | Verdict::Expire => self.held(&error.to_string(), "held"),
+        }
+    }
+
+    /// Whether a post without an answer would have to wait for a person, as far as is known.
+    pub(super) fn risks_a_hold(&self) -> bool {
+        match self.session.policy.after_unknown {
+            AfterUnknown::Hold => true,
+            AfterUnknown::Search => self.gate.searchable() != Some(true),
+            AfterUnknown::Post => false,
+        }
+    }
+
+    /// The call that looks whether a tenant is back must not cost a mail: a server that hangs or talks nonsense does so
+    /// for a search as well, and a search puts nothing at risk. That there is no search is an answer.
+    pub(super) async fn may_risk(&self, pass: &Pass<'_>, entity: &TicketMessageEntity) -> Step<()> {
+        if !pass.is_probe() || self.must_verify() || !self.risks_a_hold() {
+            return Ok(());
+        }
+        let error = match self.search(message_id(entity), false).await? {
+            Ok(_) | Err(Error::NotSearchable(_)) => return Ok(()),
+            Err(error) => error,
+        };
+        self.record(Some(&error), false);
+        let case = Case { fault: Fault::Transient, ..self.case(&error) };
+        match self.session.policy.verdict(&case, fastrand::f64()) {
+            Verdict::Retry { delay, .. } => Err(Out::End(self.put_off(&error, delay, false))),
+            Verdict::Hold | Verdict::Fail | Verdict::Expire => {
+                Err(Out::End(self.deferred(error.class(), &error, false)))
+            }
+        }
+    }
+
+    /// Finds out whether the API can be searched, right after a post that it has taken: it is there, so the answer is about
+    /// the search. Later, when a post has no answer, a 404 could mean anything. It only reads; no answer is no fault.
+    pub(super) async fn find_out(&self, message_id: &str) {
+        tokio::select! {
+            biased;
+            () = self.stop.reached(Phase::Drain) => {}
+            // The result is kept where it belongs.
+            _ = self.search(message_id, true) => {}
         }
     }
 
@@ -102,10 +151,14 @@ impl Attempt<'_> {
         if !matters || !error.is_complete_failure() || self.gate.searchable().is_some() {
             return Ok(());
         }
-        match self.search(entity).await {
+        match self.search(message_id(entity), true).await {
             // The daemon stops: the write before this is what the mail must remember.
             Err(Out::End(_)) => Err(Out::End(self.interrupted())),
             other => other.map(drop),
         }
     }
+}
+
+fn message_id(entity: &TicketMessageEntity) -> &str {
+    entity.message_id.as_deref().unwrap_or_default()
 }

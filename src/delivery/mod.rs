@@ -9,6 +9,7 @@ mod breaker;
 mod gate;
 mod look_up;
 mod order;
+mod outcome;
 mod read;
 mod report;
 mod retry;

@@ -92,14 +92,25 @@ pub(super) fn unknown_outcome(attempt: &Attempt<'_>, then: &'static str) {
 }
 
 /// `api.breaker`
-pub(super) fn breaker(attempt: &Attempt<'_>, change: Change, fault: Option<Fault>) {
-    let (tenant, Change { from, to, failures }) = (&attempt.item.tenant, change);
-    match fault {
-        Some(Fault::Unauthorized | Fault::Permanent) => error!(
-            event = event::API_BREAKER, %tenant, from, to, failures,
+pub(super) fn breaker(attempt: &Attempt<'_>, change: Change, error: Option<&superoffice::Error>) {
+    let (tenant, Change { from, to, failures, .. }) = (&attempt.item.tenant, change);
+    let Some(error) = error else {
+        return warn!(event = event::API_BREAKER, %tenant, from, to, failures, "The tenant takes mail again.");
+    };
+    let refused = matches!(error.fault(), Fault::Unauthorized | Fault::Permanent) || error.class() == "tls";
+    match refused {
+        true => error!(
+            event = event::API_BREAKER, %tenant, from, to, failures, %error,
             "The API refuses everything; mail waits until somebody mends it."
         ),
-        _ => warn!(event = event::API_BREAKER, %tenant, from, to, failures, "The breaker of the tenant has changed."),
+        false if to == "paused" => warn!(
+            event = event::API_BREAKER, %tenant, from, to, failures, %error,
+            "The API asks to be left alone; its mail waits."
+        ),
+        false => warn!(
+            event = event::API_BREAKER, %tenant, from, to, failures, %error,
+            "The API is away; mail waits and one call at a time looks for it."
+        ),
     }
 }
 

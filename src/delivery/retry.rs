@@ -17,6 +17,7 @@ pub(super) struct RetryPolicy {
     pub(super) expire_after: Duration,
     pub(super) after_unknown: AfterUnknown,
     pub(super) verify_after: Duration,
+    pub(super) request_timeout: Duration,
     pub(super) breaker_probe: Duration,
 }
 
@@ -27,6 +28,8 @@ pub(super) struct Case {
     pub(super) fault: Fault,
     /// The server itself said completely that it failed ([`crate::superoffice::Error::is_complete_failure`]).
     pub(super) complete_failure: bool,
+    /// No answer came in time: the server may still be at work.
+    pub(super) late: bool,
     /// An earlier write is still to be looked up.
     pub(super) verify: bool,
     /// Writes begun so far.
@@ -72,6 +75,7 @@ impl RetryPolicy {
             expire_after: queue.expire_after.0,
             after_unknown: tenant.after_unknown,
             verify_after: tenant.verify_after.0,
+            request_timeout: tenant.request_timeout.0,
             breaker_probe: tenant.breaker_probe.0,
         }
     }
@@ -119,7 +123,12 @@ impl RetryPolicy {
             Fault::Throttled { retry_after } => retry_after.unwrap_or_default(),
             Fault::Transient | Fault::Unauthorized | Fault::Permanent | Fault::Unknown => Duration::ZERO,
         };
-        let quiet = if case.verify { self.verify_after } else { Duration::ZERO };
+        let quiet = match case.verify {
+            // Who needs more than `request_timeout` is given as long again, or the look-up comes before the end.
+            true if case.late => self.verify_after.max(self.request_timeout),
+            true => self.verify_after,
+            false => Duration::ZERO,
+        };
         Verdict::Retry { delay: capped.max(asked).max(quiet), verify: case.verify }
     }
 }
@@ -134,6 +143,7 @@ mod tests {
             expire_after: secs(1000),
             after_unknown,
             verify_after: secs(30),
+            request_timeout: secs(60),
             breaker_probe: secs(5),
         }
     }
@@ -146,6 +156,7 @@ mod tests {
         Case {
             fault,
             complete_failure: false,
+            late: false,
             verify: false,
             attempts: 1,
             waited: None,
@@ -194,6 +205,7 @@ mod tests {
         let unknown = case(Fault::Unknown);
         let complete = Case { complete_failure: true, ..unknown };
         check(unknown, retry(30, true));
+        check(Case { late: true, ..unknown }, retry(60, true));
         check(complete, retry(30, true));
         check(Case { searchable: Some(true), ..unknown }, retry(30, true));
         check(Case { searchable: Some(false), ..unknown }, Verdict::Hold);

@@ -38,7 +38,7 @@ fn every_header_of_the_page_is_sent() {
     world.wait_messages(1);
     daemon.stop();
     world.assert_exactly(0..1);
-    let request = world.api.requests().pop().expect("a request");
+    let request = world.api.requests().into_iter().find(|request| request.method == "POST").expect("a post");
     assert_eq!(request.target, "/Cust12345/api/v1/TicketMessage?notify=true");
     let header = |name: &str| request.header(name).unwrap_or_default().to_owned();
     assert_eq!(header("Content-Type"), "application/json; charset=utf-8");
