@@ -7,6 +7,7 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::auth::without_secrets;
 use super::error::{Call, Error, clean, error_object_fault, refusal_fault};
 use crate::clock::{Clock, UtcMillis};
 
@@ -18,6 +19,8 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     headers: HeaderMap,
+    /// What the request was signed with: an answer may quote it.
+    sign_in: HeaderMap,
     /// `None`: larger than `max_response`.
     body: Option<Vec<u8>>,
 }
@@ -53,21 +56,22 @@ pub(super) struct Object {
 
 impl Answer {
     /// Reads the rest of a response, at most `max` bytes of it.
-    pub(super) async fn read(mut response: Response, max: u64) -> reqwest::Result<Self> {
+    pub(super) async fn read(mut response: Response, sign_in: HeaderMap, max: u64) -> reqwest::Result<Self> {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let mut body = Vec::new();
-        loop {
+        let body = loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= max => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return Ok(Self { status, headers, body: None }),
-                Ok(None) => return Ok(Self { status, headers, body: Some(body) }),
+                Ok(Some(_)) => break None,
+                Ok(None) => break Some(body),
                 // The status alone refuses; only a success needs its body.
-                Err(_) if !status.is_success() => return Ok(Self { status, headers, body: Some(body) }),
+                Err(_) if !status.is_success() => break Some(body),
                 Err(error) => return Err(error),
             }
-        }
+        };
+        Ok(Self { status, headers, sign_in, body })
     }
 
     /// The error of an answer whose status is not a success, or that holds an error object.
@@ -113,11 +117,12 @@ impl Answer {
     fn text(&self, bytes: &[u8], object: &Object) -> String {
         let parts = [&object.error_type, &object.error_message, &object.message];
         let said = parts.iter().filter_map(|part| part.as_str()).filter(|part| !part.is_empty());
-        let mut text: String = said.map(|part| format!(": {}", clean(part))).collect();
+        let told = |text: &str| clean(&without_secrets(text.to_owned(), &self.sign_in));
+        let mut text: String = said.map(|part| format!(": {}", told(part))).collect();
         let plain = bytes.trim_ascii();
         if text.is_empty() && !plain.is_empty() && !matches!(plain.first(), Some(b'<' | b'{' | b'[')) {
             let start = plain.get(..plain.len().min(1000)).unwrap_or_default();
-            text = format!(": {}", clean(&String::from_utf8_lossy(start)));
+            text = format!(": {}", told(&String::from_utf8_lossy(start)));
         }
         match self.status.is_redirection() {
             true => format!("{text}: the address has moved: redirects are not followed, correct base_url"),
@@ -160,7 +165,7 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Answer {
         let status = StatusCode::from_u16(status).expect("a status");
-        Answer { status, headers: HeaderMap::new(), body: Some(body.as_bytes().to_vec()) }
+        Answer { status, headers: HeaderMap::new(), sign_in: HeaderMap::new(), body: Some(body.as_bytes().to_vec()) }
     }
 
     #[track_caller]

@@ -76,6 +76,21 @@ pub(super) async fn secret_headers(tenant: &str, options: &config::Tenant) -> Re
     Ok(headers)
 }
 
+/// A text without what these headers keep secret, in the forms in which it was sent or written down.
+pub(super) fn without_secrets(mut text: String, headers: &HeaderMap) -> String {
+    for value in headers.values().filter_map(|value| value.to_str().ok()) {
+        let credential = value.split_once(' ').map_or(value, |(_, credential)| credential);
+        let plain = STANDARD.decode(credential).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let password = plain.as_deref().and_then(|plain| plain.split_once(':')).map(|(_, password)| password);
+        for secret in [Some(credential), plain.as_deref(), password].into_iter().flatten() {
+            if !secret.is_empty() && text.contains(secret) {
+                text = text.replace(secret, "(secret)");
+            }
+        }
+    }
+    text
+}
+
 fn sensitive(text: &str) -> Result<HeaderValue, reqwest::header::InvalidHeaderValue> {
     let mut value = HeaderValue::from_str(text)?;
     value.set_sensitive(true);
@@ -122,6 +137,18 @@ mod tests {
             config::Tenant { auth: Auth::SoTicket, token: plain("7T:abc\n"), app_token: plain("s3cret"), ..none };
         check(&ticket, &[("authorization", "SOTicket 7T:abc"), ("so-apptoken", "s3cret")]);
         check(&config::Tenant { xsrf_token: plain("x"), ..config::Tenant::default() }, &[("x-xsrf-token", "x")]);
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_in_every_form() {
+        let value = |text: &'static str| HeaderValue::from_static(text);
+        let headers: HeaderMap =
+            [(AUTHORIZATION, value("Basic dGltOlRpbTA=")), (HeaderName::from_static("so-apptoken"), value("s3cret"))]
+                .into_iter()
+                .collect();
+        let said = "no tim:Tim0, no Tim0, no dGltOlRpbTA=, no [s3cret]".to_owned();
+        let expected = "no (secret), no (secret), no (secret), no [(secret)]";
+        assert_eq!(without_secrets(said, &headers), expected);
     }
 
     #[test]

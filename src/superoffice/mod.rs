@@ -107,8 +107,8 @@ impl Client {
         sign_in: HeaderMap,
     ) -> Result<Answer, Error> {
         let answer = async {
-            let response = request.headers(sign_in).send().await?;
-            Answer::read(response, max).await
+            let response = request.headers(sign_in.clone()).send().await?;
+            Answer::read(response, sign_in, max).await
         };
         answer.await.map_err(|error| error::of_transport(call, error, last.keep()))
     }
