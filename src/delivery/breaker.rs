@@ -96,8 +96,9 @@ pub(super) struct Breaker {
     throttled: u32,
     /// Costly failures in a row.
     costly: u32,
-    /// The last pause that was news.
+    /// The last pause that was news, and whether the present one is.
     told: Option<Instant>,
+    news: bool,
     /// Something has succeeded since the start: before that, nobody knows how long the tenant has been away.
     proven: bool,
     opened_at: Option<UtcMillis>,
@@ -114,6 +115,7 @@ impl Breaker {
             throttled: 0,
             costly: 0,
             told: None,
+            news: false,
             proven: false,
             opened_at: None,
             outages: VecDeque::new(),
@@ -191,7 +193,7 @@ impl Breaker {
         let pause = before.is_pause() || self.state.is_pause();
         let quiet = match self.state {
             State::Paused { .. } => !self.is_news(now),
-            State::Closed => before.is_pause() && self.told.is_none_or(|told| now.duration_since(told) > NEWS),
+            State::Closed => before.is_pause() && !self.news,
             State::Open { .. } | State::Probe { .. } => false,
         };
         let failures = self.failures.max(self.refusal.as_ref().map_or(0, |(_, count)| *count));
@@ -200,11 +202,11 @@ impl Breaker {
 
     /// Whether the pause that has just begun is worth a line.
     fn is_news(&mut self, now: Instant) -> bool {
-        let news = self.told.is_none_or(|told| now.duration_since(told) > NEWS);
-        if news {
+        self.news = self.told.is_none_or(|told| now.duration_since(told) > NEWS);
+        if self.news {
             self.told = Some(now);
         }
-        news
+        self.news
     }
 
     /// Whether the last refusals were so many of the same kind that the mails are not at fault.
