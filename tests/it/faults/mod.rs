@@ -6,3 +6,5 @@ mod fetch;
 mod hostile;
 mod local;
 mod moves;
+mod refusals;
+mod transport;
