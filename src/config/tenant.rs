@@ -57,9 +57,10 @@ pub struct Tenant {
     pub tickets: Tickets,
     /// API calls at the same time (live).
     pub concurrency: u16,
-    /// Failures in a row that open the breaker; then there is only one probe call at a time (live).
+    /// Failures in a row that open the breaker; then there is only one probe call at a time. A refused sign-in (401) opens
+    /// it at once, a 429 only pauses (live).
     pub breaker_failures: u32,
-    /// Time between probe calls (live).
+    /// Time between probe calls; after a refused sign-in it doubles each time, up to 15 minutes (live).
     pub breaker_probe: Period,
 }
 

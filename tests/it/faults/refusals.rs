@@ -93,11 +93,7 @@ fn nobody_waits_for_ten_years() {
 #[test]
 fn a_token_that_was_renewed_is_read_again_and_no_mail_notices() {
     use std::os::unix::fs::PermissionsExt as _;
-    let api = mailbridge::sandbox::superoffice_api::Options {
-        authorization: Some("Bearer new".to_owned()),
-        ..mailbridge::sandbox::superoffice_api::Options::default()
-    };
-    let world = World::with(mailbridge::sandbox::imap_server::Options::default(), api);
+    let world = World::new();
     let file = world.path("token");
     let write = |text: &str| {
         std::fs::write(&file, text).expect("written");
@@ -106,10 +102,16 @@ fn a_token_that_was_renewed_is_read_again_and_no_mail_notices() {
     write("old");
     let secret = format!("token = {{ file = \"{}\" }}", file.display());
     let daemon = world.daemon_with(&world.config().replace("token = \"story-token\"", &secret));
+    world.append(0..1);
+    wait_api(&world, |api| calls(api) == (1, 1));
     write("new");
-    world.append(0..3);
+    world.api.script([Rule::on(Call::Post, Step::status(401, "")).nth(1)]);
+    world.append(1..3);
     world.wait_messages(3);
     assert_eq!((daemon.events("queue.deferred").len(), daemon.events("api.breaker").len()), (0, 0));
+    let requests = world.api.requests();
+    let signed: Vec<&str> = requests.iter().filter_map(|request| request.header("Authorization")).collect();
+    assert!(signed.starts_with(&["Bearer old"; 3]) && signed.contains(&"Bearer new"), "{signed:?}");
     world.end(daemon, 0..3);
 }
 
