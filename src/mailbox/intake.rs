@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::folder::{Folder, takes};
+use super::load::{Load, plan, section_of};
 use super::{Context, Trouble, beat_name};
 use crate::fault::Fault;
 use crate::ids::{QueueId, Uid};
@@ -45,13 +46,6 @@ pub(super) struct Intake<'a> {
     found: usize,
     stored: usize,
     begun: Instant,
-}
-
-/// What one FETCH asks for.
-#[derive(Debug, PartialEq, Eq)]
-struct Load {
-    mails: Vec<Metadata>,
-    section: Section,
 }
 
 /// Fetched, not yet durable; holds its share of the memory.
@@ -426,67 +420,5 @@ fn ends_visit(failure: Option<imap::Error>) -> Result<(), Trouble> {
             Err(error.into())
         }
         _ => Ok(()),
-    }
-}
-
-fn section_of(mail: &Metadata, largest: u64) -> Section {
-    if mail.size > largest { Section::Header } else { Section::Whole }
-}
-
-/// The mails in loads of at most `count` mails and `bytes` bytes (one mail at least), in the order of their UIDs. A mail
-/// that is larger than `largest` goes alone, its headers only.
-fn plan(mails: &[Metadata], count: usize, bytes: u64, largest: u64) -> Vec<Load> {
-    let mut loads: Vec<Load> = Vec::new();
-    let mut sum = 0_u64;
-    for mail in mails {
-        let section = section_of(mail, largest);
-        let open = loads.last_mut().filter(|load| {
-            load.section == Section::Whole
-                && section == Section::Whole
-                && load.mails.len() < count.max(1)
-                && sum.saturating_add(mail.size) <= bytes
-        });
-        match open {
-            Some(load) => {
-                load.mails.push(*mail);
-                sum = sum.saturating_add(mail.size);
-            }
-            None => {
-                loads.push(Load { mails: vec![*mail], section });
-                sum = mail.size;
-            }
-        }
-    }
-    loads
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(sizes: &[u64], expected: &[&[u32]]) {
-        let mails: Vec<Metadata> = (1_u32..)
-            .zip(sizes)
-            .map(|(uid, size)| Metadata { uid: Uid(uid), size: *size, internal_date: None })
-            .collect();
-        let loads = plan(&mails, 3, 100, 500);
-        let uids: Vec<Vec<u32>> = loads.iter().map(|load| load.mails.iter().map(|mail| mail.uid.0).collect()).collect();
-        assert_eq!(uids, expected);
-    }
-
-    #[test]
-    fn loads_are_bounded_by_count_and_bytes() {
-        check(&[], &[]);
-        check(&[1, 1, 1, 1], &[&[1, 2, 3], &[4]]);
-        check(&[60, 60, 40, 1], &[&[1], &[2, 3], &[4]]);
-        check(&[1, 400, 1], &[&[1], &[2], &[3]]);
-    }
-
-    #[test]
-    fn a_mail_that_is_too_large_goes_alone_as_headers() {
-        check(&[1, 501, 1], &[&[1], &[2], &[3]]);
-        let large = Metadata { uid: Uid(1), size: 501, internal_date: None };
-        assert_eq!(plan(&[large], 3, 100, 500), [Load { mails: vec![large], section: Section::Header }]);
     }
 }

@@ -6,6 +6,7 @@
 mod disposition;
 mod folder;
 mod intake;
+mod load;
 mod report;
 mod wait;
 
