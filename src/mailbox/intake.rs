@@ -114,7 +114,7 @@ impl<'a> Intake<'a> {
         let group: UidSet = self.wanted.drain(..GROUP.min(self.wanted.len())).collect();
         let haul = session.metadata(&group).await;
         let told: UidSet = haul.items.iter().map(|mail| mail.uid).collect();
-        self.suspects.extend(group.minus(&told).iter());
+        self.suspect(folder, group.minus(&told).iter(), haul.failure.as_ref());
         ends_visit(haul.failure)?;
         let config = &self.context.config;
         let bytes = self.context.limits.in_flight_bytes.0.checked_div(4).unwrap_or(0);
@@ -208,9 +208,8 @@ impl<'a> Intake<'a> {
             let (haul, stored) = futures_util::future::join(fetching, self.commit(pending.take())).await;
             self.note_stored(folder, stored?);
             let came: UidSet = haul.items.iter().map(|(uid, _)| *uid).collect();
-            let missing: Vec<Uid> = load.mails.iter().map(|mail| mail.uid).filter(|uid| !came.contains(*uid)).collect();
-            missing.iter().for_each(|uid| folder.suspects.insert(*uid));
-            self.suspects.extend(missing);
+            let missing = load.mails.iter().map(|mail| mail.uid).filter(|uid| !came.contains(*uid));
+            self.suspect(folder, missing, haul.failure.as_ref());
             pending = permit.map(|permit| (self.batch(folder, &load, haul.items), permit));
             if let Err(trouble) = ends_visit(haul.failure) {
                 self.store(folder, pending.take()).await?;
@@ -218,6 +217,18 @@ impl<'a> Intake<'a> {
             }
         }
         self.store(folder, pending.take()).await
+    }
+
+    /// These did not come, and are asked for alone: in this visit, or in the next if this one ends here. Not when the server
+    /// wants to be left alone: that has nothing to do with them.
+    fn suspect(&mut self, folder: &mut Folder, missing: impl Iterator<Item = Uid>, failure: Option<&imap::Error>) {
+        let innocent = failure.is_some_and(|error| !matches!(error.fault(), Fault::Transient | Fault::Permanent));
+        for uid in missing {
+            self.suspects.push_back(uid);
+            if !innocent {
+                folder.suspects.insert(uid);
+            }
+        }
     }
 
     /// One mail by itself: whatever fails now is its own doing.

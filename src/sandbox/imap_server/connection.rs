@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Options;
 use super::mailbox::{Logged, World};
-use super::script::{Step, Tagged, play, with_tag};
+use super::script::{Edit, Step, Tagged, play, responses, with_tag};
 use super::session::{After, Answer, Session};
 use super::token::{self, Command, Token};
 use crate::sandbox::loopback::{self, Shared};
@@ -96,6 +96,16 @@ impl Connection {
                 self.wire.send(&bytes).await?;
                 Ok(After::Close)
             }
+            Some(Step::Edit(edit)) => {
+                let answer = self.session.obey(command);
+                self.wire.send(&edited(&answer, tag, edit)).await?;
+                Ok(answer.after)
+            }
+            Some(Step::EditThenClose(edit)) => {
+                let answer = self.session.obey(command);
+                self.wire.send(&edited(&answer, tag, edit)).await?;
+                Ok(After::Close)
+            }
             step => {
                 if let Some(after) = self.prelude(step, tag).await? {
                     return Ok(after);
@@ -116,7 +126,7 @@ impl Connection {
     async fn dialogue(&mut self, command: Command, verb: &str, tag: &str) -> io::Result<After> {
         let step = match self.step(verb) {
             Some(Step::Instead(tagged)) => Some(Step::Reply(Vec::new(), tagged)),
-            Some(Step::Cut(_)) => Some(Step::Close),
+            Some(Step::Cut(_) | Step::EditThenClose(_)) => Some(Step::Close),
             step => step,
         };
         if let Some(after) = self.prelude(step, tag).await? {
@@ -128,7 +138,10 @@ impl Connection {
     /// Plays a step that needs no ordinary answer. `None`: the ordinary answer follows.
     async fn prelude(&mut self, step: Option<Step>, tag: &str) -> io::Result<Option<After>> {
         Ok(Some(match step {
-            None | Some(Step::Instead(_) | Step::Cut(_) | Step::Without(_)) => return Ok(None),
+            None
+            | Some(Step::Instead(_) | Step::Cut(_) | Step::Without(_) | Step::Edit(_) | Step::EditThenClose(_)) => {
+                return Ok(None);
+            }
             Some(Step::Delay(time)) => {
                 tokio::time::sleep(time).await;
                 return Ok(None);
@@ -315,6 +328,13 @@ impl Wire {
 
 fn untagged(lines: &[String]) -> Vec<u8> {
     lines.iter().flat_map(|line| format!("* {line}\r\n").into_bytes()).collect()
+}
+
+fn edited(answer: &Answer, tag: &str, edit: Edit) -> Vec<u8> {
+    let mut all = responses(&answer.untagged);
+    all.push(answer.tagged.line(tag));
+    edit(&mut all);
+    all.concat()
 }
 
 /// The lines that do not contain `text`.

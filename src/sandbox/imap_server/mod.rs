@@ -28,7 +28,7 @@ use crate::sandbox::script::When;
 use mailbox::World;
 
 pub use mailbox::{Logged, Mail};
-pub use script::{Rule, Step, Tagged};
+pub use script::{Edit, Rule, Step, Tagged};
 
 /// What kind of server it is.
 #[derive(Debug, Clone)]

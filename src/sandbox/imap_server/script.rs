@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::When;
+use super::{When, token};
 use crate::sandbox::script::Counter;
 
 /// One thing that goes wrong. The first rule that fires wins; all rules that match count the occurrence.
@@ -49,8 +49,12 @@ impl Rule {
     }
 }
 
+/// Changes an answer: its responses with their literals and line ends, the tagged one last.
+pub type Edit = fn(&mut Vec<Vec<u8>>);
+
 /// What happens instead of, or around, the ordinary answer. AUTHENTICATE and IDLE are dialogues: there [`Self::Instead`]
-/// stands for the whole dialogue, [`Self::Cut`] closes at once and [`Self::Without`] means nothing.
+/// stands for the whole dialogue, [`Self::Cut`] and [`Self::EditThenClose`] close at once, [`Self::Without`] and
+/// [`Self::Edit`] mean nothing.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Not carried out: these untagged lines (without `* ` and line end), then the tagged one.
@@ -60,6 +64,10 @@ pub enum Step {
     /// Carried out; the ordinary answer without those of its untagged lines that contain this text. Not for answers with
     /// literals.
     Without(String),
+    /// Carried out; the ordinary answer, changed by this.
+    Edit(Edit),
+    /// Carried out; the ordinary answer, changed by this, and the connection is closed.
+    EditThenClose(Edit),
     /// These untagged lines (without `* ` and line end), then the ordinary answer.
     Before(Vec<String>),
     /// Not carried out: these bytes as they are, `<tag>` replaced by the command's tag, and the conversation goes on.
@@ -129,6 +137,27 @@ pub(super) fn play(rules: &mut [Rule], verb: &str, connection: u32) -> Option<St
     fired
 }
 
+/// An answer, response by response: a line and, where it announces a literal, that and what follows it.
+pub(super) fn responses(mut answer: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    while !answer.is_empty() {
+        let mut end = 0_usize;
+        loop {
+            let rest = answer.get(end..).unwrap_or_default();
+            let Some(line) = rest.split_inclusive(|byte| *byte == b'\n').next() else { break };
+            let literal = token::literal(line.trim_ascii_end()).map(|(length, _)| length);
+            end = end.saturating_add(line.len()).saturating_add(literal.unwrap_or(0)).min(answer.len());
+            if literal.is_none() {
+                break;
+            }
+        }
+        let (response, rest) = answer.split_at(end);
+        found.push(response.to_vec());
+        answer = rest;
+    }
+    found
+}
+
 /// Puts the tag in for `<tag>`.
 pub(super) fn with_tag(raw: &[u8], tag: &str) -> Vec<u8> {
     const MARK: &[u8] = b"<tag>";
@@ -164,6 +193,14 @@ mod tests {
         let mut rules = [Rule::on("NOOP", Step::Close).connection(2).nth(1)];
         assert!(play(&mut rules, "NOOP", 1).is_none());
         assert!(play(&mut rules, "NOOP", 2).is_some());
+    }
+
+    #[test]
+    fn an_answer_is_its_responses() {
+        let answer: &[u8] = b"* 1 FETCH (A {3}\r\n\r\n) B {1}\r\n))\r\n* 2 EXPUNGE\r\nT OK\r\n";
+        let (first, _) = answer.split_at(33);
+        assert_eq!(responses(answer), [first, b"* 2 EXPUNGE\r\n", b"T OK\r\n"]);
+        assert_eq!(responses(b"* 1 FETCH ({9}\r\nabc"), [b"* 1 FETCH ({9}\r\nabc"]);
     }
 
     #[test]

@@ -1,1 +1,231 @@
-//! What a server sends when it is asked for mails: F27 to F53.
+//! Faults while mail is fetched (F27 to F50): what a server leaves out, cuts off, makes up or says in the wrong place.
+
+use std::collections::BTreeMap;
+
+use mailbridge::sandbox::imap_server::{Edit, Rule, Step};
+use mailbridge::uids::UidSet;
+use serde_json::Value;
+
+use crate::support::World;
+use crate::support::daemon::Daemon;
+use crate::support::world::USER;
+
+/// The first FETCH asks for sizes, the second for the mails.
+const FIRST_BODIES: u32 = 2;
+
+/// A configuration whose times are short.
+pub(super) fn config(world: &World) -> String {
+    format!("{}poll_interval = \"100ms\"\nio_timeout = \"500ms\"\n", world.config())
+}
+
+/// How often each UID was asked for with its body.
+pub(super) fn asked(world: &World) -> BTreeMap<u32, usize> {
+    let mut times = BTreeMap::new();
+    for logged in world.imap.log().iter().filter(|logged| logged.line.contains("BODY.PEEK[]")) {
+        let set: UidSet = logged.line.split(' ').nth(3).expect("a set").parse().expect("UIDs");
+        set.iter().for_each(|uid| *times.entry(uid.0).or_default() += 1);
+    }
+    times
+}
+
+/// Whether a response holds a mail, and is that of this UID.
+fn is_mail(response: &[u8], uid: u32) -> bool {
+    let text = String::from_utf8_lossy(response);
+    text.contains(&format!("(UID {uid} BODY[")) && text.starts_with("* ")
+}
+
+/// Changes the response that holds the second mail.
+fn change_second(responses: &mut [Vec<u8>], change: impl Fn(&str) -> String) {
+    for response in responses.iter_mut().filter(|response| is_mail(response, 2)) {
+        *response = change(&String::from_utf8_lossy(response)).into_bytes();
+    }
+}
+
+fn tagged(responses: &mut Vec<Vec<u8>>, after: usize, line: &str) {
+    let last = responses.pop().unwrap_or_default();
+    let tag = String::from_utf8_lossy(&last).split(' ').next().unwrap_or_default().to_owned();
+    responses.truncate(after);
+    responses.push(format!("{tag} {line}\r\n").into_bytes());
+}
+
+/// Three mails; the first answer with bodies is played as `step`. Each is posted once, `again` of them are asked for twice.
+#[track_caller]
+fn check_heals(step: Step, again: &[u32]) -> Vec<Value> {
+    let world = World::new();
+    world.append(0..3);
+    world.imap.script([Rule::on("UID FETCH", step).nth(FIRST_BODIES)]);
+    let daemon = world.daemon_with(&config(&world));
+    world.wait_messages(3);
+    world.wait_queue(&[], <[Value]>::is_empty);
+    let lines = daemon.lines();
+    daemon.stop();
+    world.assert_exactly(0..3);
+    let expected: BTreeMap<u32, usize> = (1..=3).map(|uid| (uid, 1 + usize::from(again.contains(&uid)))).collect();
+    assert_eq!(asked(&world), expected, "what came is not asked for again");
+    lines
+}
+
+#[test]
+fn what_came_before_a_no_is_kept_and_the_rest_is_asked_for_one_by_one() {
+    let no: Edit = |all| tagged(all, 1, "NO Some of the requested messages no longer exist");
+    check_heals(Step::Edit(no), &[2, 3]);
+    let no: Edit = |all| tagged(all, 2, "NO [SERVERBUG] Server error while fetching messages");
+    check_heals(Step::Edit(no), &[3]);
+}
+
+#[test]
+fn what_came_before_the_end_of_the_connection_is_kept() {
+    let between: Edit = |all| all.truncate(1);
+    check_heals(Step::EditThenClose(between), &[2, 3]);
+    let within: Edit = |all| {
+        all.truncate(2);
+        let half = all[1].len() / 2;
+        all[1].truncate(half);
+    };
+    check_heals(Step::EditThenClose(within), &[2, 3]);
+}
+
+#[test]
+fn what_came_before_a_bye_is_kept_also_when_the_connection_stays_open() {
+    let autologout: Edit = |all| {
+        all.truncate(1);
+        all.push(b"* BYE Autologout\r\n".to_vec());
+    };
+    let lines = check_heals(Step::Edit(autologout), &[2, 3]);
+    let told = |line: &&Value| line["error_class"] == "bye" && line["mailbox"] == USER;
+    assert!(lines.iter().any(|line| told(&line)), "{lines:#?}");
+    let bare: Edit = |all| {
+        all.truncate(2);
+        all.push(b"* BYE\r\n".to_vec());
+    };
+    check_heals(Step::EditThenClose(bare), &[3]);
+}
+
+#[test]
+fn a_fetch_with_other_things_in_between_is_read_as_it_is_meant() {
+    let flags: Edit = |all| all.insert(1, b"* 2 FETCH (UID 2 FLAGS (\\Seen))\r\n".to_vec());
+    check_heals(Step::Edit(flags), &[]);
+    let news: Edit = |all| {
+        all.insert(0, b"* 3 EXISTS\r\n* 0 RECENT\r\n".to_vec());
+        all.insert(2, b"* 9 EXPUNGE\r\n* 9 EXPUNGED\r\n* 3 EXISTS\r\n".to_vec());
+    };
+    check_heals(Step::Edit(news), &[]);
+    let above: Edit = |all| all.insert(0, b"* 99 FETCH (UID 99 BODY[] {3}\r\nabc)\r\n".to_vec());
+    check_heals(Step::Edit(above), &[]);
+    let twice: Edit = |all| {
+        let mut other = all[1].clone();
+        let end = other.len() - 5;
+        other[end] = b'!';
+        all.insert(2, other);
+    };
+    check_heals(Step::Edit(twice), &[]);
+}
+
+#[test]
+fn a_mail_under_a_wrong_uid_or_none_is_asked_for_again() {
+    let other: Edit = |all| change_second(all, |mail| mail.replacen("UID 2", "UID 7", 1));
+    check_heals(Step::Edit(other), &[2]);
+    let none: Edit = |all| change_second(all, |mail| mail.replacen("UID 2 ", "", 1));
+    check_heals(Step::Edit(none), &[2]);
+    let absent: Edit = |all| drop(all.remove(1));
+    check_heals(Step::Edit(absent), &[2]);
+}
+
+/// Three mails, and a server that answers each FETCH as `edit` does: the others are posted, the second one is withheld, told
+/// of by its UID, a dead letter in the end and still in the mailbox; when the server mends its ways, `queue retry` brings it.
+#[track_caller]
+fn check_withheld(edit: Edit) {
+    let world = World::new();
+    world.append(0..3);
+    world.imap.script([Rule::on("UID FETCH", Step::Edit(edit))]);
+    let daemon = world.daemon_with(&config(&world));
+    let strike = daemon.wait_event("mailbox.protocol_violation", |line| line["rule"] == "mail_withheld");
+    assert_eq!((strike["uid"].as_u64(), strike["mailbox"].as_str()), (Some(2), Some(USER)), "{strike}");
+    let dead = dead(&daemon);
+    world.wait_messages(2);
+    assert_eq!(world.api.count(), 2);
+    assert_eq!(world.imap.messages(USER, "INBOX").len(), 3);
+    world.imap.script([]);
+    let id = dead["qid"].as_str().expect("an id");
+    assert!(world.cli(&["queue", "retry", id]).status.success());
+    world.end(daemon, 0..3);
+}
+
+/// The dead letter of the second mail.
+#[track_caller]
+fn dead(daemon: &Daemon) -> Value {
+    let dead = daemon.wait_event("message.done", |line| line["state"] == "dead");
+    assert_eq!((dead["uid"].as_u64(), dead["error_class"].as_str()), (Some(2), Some("unfetchable")), "{dead}");
+    dead
+}
+
+#[test]
+fn a_mail_whose_literal_is_longer_than_announced_harms_no_other() {
+    check_withheld(|all| change_second(all, |mail| announced(mail, |length| (length - 20).to_string())));
+}
+
+#[test]
+fn a_mail_whose_literal_never_ends_harms_no_other() {
+    check_withheld(|all| change_second(all, |mail| announced(mail, |length| (length + 5000).to_string())));
+}
+
+#[test]
+fn a_mail_of_an_absurd_length_harms_no_other() {
+    check_withheld(|all| change_second(all, |mail| announced(mail, |_| "999999999".to_owned())));
+    check_withheld(|all| change_second(all, |mail| announced(mail, |_| "99999999999999999999".to_owned())));
+    check_withheld(|all| change_second(all, |mail| announced(mail, |_| "-7".to_owned())));
+}
+
+/// The response with another length of its literal.
+fn announced(mail: &str, length: impl Fn(usize) -> String) -> String {
+    let (before, rest) = mail.split_once('{').expect("a literal");
+    let (digits, rest) = rest.split_once('}').expect("a literal");
+    format!("{before}{{{}}}{rest}", length(digits.parse().expect("a length")))
+}
+
+/// The response with this in place of the mail.
+fn instead(mail: &str, body: &str) -> String {
+    let (before, _) = mail.split_once('{').expect("a literal");
+    format!("{before}{body})\r\n")
+}
+
+#[test]
+fn a_mail_that_is_nil_or_empty_is_no_empty_ticket() {
+    check_withheld(|all| change_second(all, |mail| instead(mail, "NIL")));
+    check_withheld(|all| change_second(all, |mail| instead(mail, "\"\"")));
+}
+
+#[test]
+fn a_short_mail_in_quotes_is_a_mail() {
+    let world = World::new();
+    world.append(0..1);
+    let quoted: Edit = |all| {
+        for mail in all.iter_mut().filter(|response| is_mail(response, 1)) {
+            *mail = instead(&String::from_utf8_lossy(mail), "\"Message-ID: <story-0@example.com>\"").into_bytes();
+        }
+    };
+    world.imap.script([Rule::on("UID FETCH", Step::Edit(quoted))]);
+    world.end(world.daemon_with(&config(&world)), 0..1);
+}
+
+#[test]
+fn a_mail_that_is_never_there_or_never_has_its_uid_is_a_dead_letter() {
+    check_withheld(|all| all.retain(|response| !is_mail(response, 2)));
+    check_withheld(|all| change_second(all, |mail| mail.replacen("UID 2 ", "", 1)));
+}
+
+#[test]
+fn a_mail_followed_by_words_outside_of_any_frame_harms_no_other() {
+    check_withheld(|all| change_second(all, |mail| mail.replacen(")\r\n", " FLAGS \\Seen\r\nX-Status: new)\r\n", 1)));
+}
+
+#[test]
+fn a_mail_whose_size_breaks_the_answer_harms_no_other() {
+    check_withheld(|all| {
+        for response in all.iter_mut().filter(|response| response.starts_with(b"* ")) {
+            if String::from_utf8_lossy(response).contains("UID 2 RFC822.SIZE") {
+                *response = b"* 2 FETCH UID 2) RFC822.SIZE (\r\n".to_vec();
+            }
+        }
+    });
+}
