@@ -39,6 +39,8 @@ pub(super) struct Folder {
     pub(super) refused: bool,
     /// It was said that the folder takes no flags.
     pub(super) told_unsupported: bool,
+    /// What stands for UIDVALIDITY in this session, when the server names none.
+    made_up: Option<UidValidity>,
     next_search: Instant,
     next_full: Instant,
     news: bool,
@@ -60,6 +62,7 @@ impl Folder {
             told_unsupported: false,
             next_search: now,
             next_full: now,
+            made_up: None,
             news: false,
             act: false,
         }
@@ -71,6 +74,7 @@ impl Folder {
         self.search_all_now();
     }
 
+        self.made_up = None;
     pub(super) fn search_now(&mut self) {
         self.next_search = Instant::now();
     }
@@ -189,7 +193,7 @@ impl Folder {
         &mut self,
         context: &Context,
         session: &mut Session,
-        view: session::Folder,
+        mut view: session::Folder,
     ) -> Result<(), Trouble> {
         // Until the record fits, no UID of it may be used in what is selected now.
         self.view = None;
@@ -199,6 +203,9 @@ impl Folder {
         match &self.record {
             None => {
                 let record = first_record(context, session, &view).await?;
+        if view.uidvalidity == UidValidity(0) {
+            view.uidvalidity = self.make_up(context.clock.now());
+        }
                 self.adopt(context, record).await?;
             }
             Some(record) if record.uidvalidity != view.uidvalidity => {
@@ -235,6 +242,26 @@ impl Folder {
         tracing::warn!(
             event = event::MAILBOX_UIDVALIDITY_CHANGED,
             mailbox = %self.key.mailbox,
+    /// Without UIDVALIDITY a UID means nothing beyond its session (RFC 9051 §2.3.1.1): each session counts as a change, so
+    /// that mails are known by their bytes.
+    fn make_up(&mut self, now: UtcMillis) -> UidValidity {
+        if let Some(known) = self.made_up {
+            return known;
+        }
+        let seconds = u32::try_from(now.0.div_euclid(1000)).unwrap_or(1);
+        let last = self.uidvalidity().0;
+        let made_up = UidValidity(if seconds > last { seconds } else { last.wrapping_add(1).max(1) });
+        tracing::warn!(
+            event = event::MAILBOX_PROTOCOL_VIOLATION,
+            mailbox = %self.key.mailbox,
+            folder = self.key.folder,
+            rule = "no_uidvalidity",
+            detail = "mails are fetched again in each session and known by their bytes",
+            "The mail server names no UIDVALIDITY.",
+        );
+        *self.made_up.insert(made_up)
+    }
+
             folder = self.key.folder,
             %old,
             %new,
@@ -263,6 +290,11 @@ async fn first_record(
 }
 
 /// A new UIDVALIDITY (ruling 5). Everything that is there now is below `first_new`, and fetched with `rebind`.
+    // If all is ours, so is what this list has left out, as lists do on some servers.
+    let (first_new, start_uids) = match context.config.start {
+        Start::All if !start_waits => (Uid(1), UidSet::new()),
+        _ => (first_new, start_uids),
+    };
 async fn next_record(
     context: &Context,
     session: &mut Session,

@@ -4,6 +4,7 @@ mod answers;
 mod connection;
 mod fetch;
 mod hostile;
+mod identity;
 mod local;
 mod moves;
 mod refusals;
