@@ -84,6 +84,8 @@ pub(super) struct Wire {
     pub(super) exists: Option<u32>,
     /// There was an `EXISTS` since this was last cleared: a folder may have new mail.
     pub(super) news: bool,
+    /// A command was carried out with a grumble since this was last cleared: `OK [THROTTLED]`.
+    pub(super) throttled: bool,
 }
 
 impl Wire {
@@ -99,6 +101,7 @@ impl Wire {
             deadline: Instant::now(),
             exists: None,
             news: false,
+            throttled: false,
         }
     }
 
@@ -177,6 +180,7 @@ impl Wire {
             Answer::Bye(text) if name != "LOGOUT" => Err(self.fail(Error::Bye { command: name, text })),
             Answer::Done(status, completion) => {
                 self.busy = None;
+                self.throttled |= status == Status::Ok && completion.word() == "THROTTLED";
                 Ok(Answer::Done(status, completion))
             }
             answer => {

@@ -9,6 +9,9 @@ use crate::fault::Fault;
 /// Bytes of foreign text that an error or a log line may carry.
 const EXCERPT: usize = 200;
 
+/// For how long a server is left alone whose budget of traffic is used up.
+const USED_UP: Duration = Duration::from_secs(3600);
+
 /// How far a session had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -268,7 +271,9 @@ fn asked_for_patience(code: &str, text: &str) -> Option<Fault> {
     let by_code = matches!(code, "LIMIT" | "THROTTLED" | "OVERQUOTA" | "INUSE");
     let by_words = ["throttled", "backoff time", "too many", "bandwidth limit", "number of connections"];
     let asked = by_code || by_words.iter().any(|words| text.contains(words));
-    asked.then(|| Fault::Throttled { retry_after: suggested_backoff(&text) })
+    // What was used up is a budget of the day.
+    let used_up = Some(USED_UP).filter(|_| code == "OVERQUOTA" || text.contains("bandwidth limit"));
+    asked.then(|| Fault::Throttled { retry_after: suggested_backoff(&text).or(used_up) })
 }
 
 /// `Suggested Backoff Time: 299910 milliseconds`, at most a day.
@@ -311,7 +316,8 @@ mod tests {
         check("UNAVAILABLE", "later", Fault::Transient);
         check("", "something odd", Fault::Transient);
         check("", "User is authenticated but not connected.", Fault::Unauthorized);
-        check("OVERQUOTA", "bandwidth", Fault::Throttled { retry_after: None });
+        check("OVERQUOTA", "", Fault::Throttled { retry_after: Some(USED_UP) });
+        check("", "Account exceeded command or bandwidth limits", Fault::Throttled { retry_after: Some(USED_UP) });
         check("", "Maximum number of connections from user+IP exceeded", Fault::Throttled { retry_after: None });
         let asked = Fault::Throttled { retry_after: Some(Duration::from_millis(299_910)) };
         check("", "Request is throttled. Suggested Backoff Time: 299910 milliseconds", asked);

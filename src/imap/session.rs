@@ -128,6 +128,12 @@ impl Session {
         self.wire.news
     }
 
+    /// Whether the server has asked for fewer commands, in an answer that was OK, since the last search began.
+    #[must_use]
+    pub const fn wants_less(&self) -> bool {
+        self.wire.throttled
+    }
+
     /// How many untagged lines of the server nobody here reads.
     #[must_use]
     pub fn dropped_lines(&self) -> u64 {
@@ -162,7 +168,7 @@ impl Session {
     /// See [`Error`]; an answer is complete or an error.
     pub async fn uids(&mut self, from: Uid, folder: &Folder) -> Result<UidSet, Error> {
         let mut found = Vec::new();
-        self.wire.news = false;
+        (self.wire.news, self.wire.throttled) = (false, false);
         if self.wire.exists == Some(0) {
             return Ok(UidSet::new());
         }

@@ -33,14 +33,16 @@ pub(super) struct Folder {
     pub(super) accounted: UidSet,
     /// The UIDs whose fetch failed: fetched alone, after all others.
     pub(super) suspects: UidSet,
+    /// The UIDs whose mails are far larger than the server told: fetched as if they were as large as a mail may be.
+    pub(super) understated: UidSet,
     /// Actions on the server wait until then: it has refused one for now.
     pub(super) act_after: Instant,
     /// The server does not let us select it.
     pub(super) refused: bool,
-    /// It was said that the folder takes no flags.
-    pub(super) told_unsupported: bool,
     /// What stands for UIDVALIDITY in this session, when the server names none.
     made_up: Option<UidValidity>,
+    /// It was said that the folder takes no flags.
+    pub(super) told_unsupported: bool,
     next_search: Instant,
     next_full: Instant,
     news: bool,
@@ -57,12 +59,13 @@ impl Folder {
             record: None,
             accounted: UidSet::new(),
             suspects: UidSet::new(),
+            understated: UidSet::new(),
             act_after: now,
             refused: false,
+            made_up: None,
             told_unsupported: false,
             next_search: now,
             next_full: now,
-            made_up: None,
             news: false,
             act: false,
         }
@@ -71,10 +74,10 @@ impl Folder {
     /// A new session knows nothing: search the whole folder.
     pub(super) fn new_session(&mut self) {
         self.view = None;
+        self.made_up = None;
         self.search_all_now();
     }
 
-        self.made_up = None;
     pub(super) fn search_now(&mut self) {
         self.next_search = Instant::now();
     }
@@ -200,12 +203,12 @@ impl Folder {
         if self.record.is_none() {
             self.record = context.queue.folder(&self.key).await?;
         }
-        match &self.record {
-            None => {
-                let record = first_record(context, session, &view).await?;
         if view.uidvalidity == UidValidity(0) {
             view.uidvalidity = self.make_up(context.clock.now());
         }
+        match &self.record {
+            None => {
+                let record = first_record(context, session, &view).await?;
                 self.adopt(context, record).await?;
             }
             Some(record) if record.uidvalidity != view.uidvalidity => {
@@ -234,14 +237,11 @@ impl Folder {
         }
         self.record = Some(record);
         self.suspects = UidSet::new();
+        self.understated = UidSet::new();
         self.search_all_now();
         Ok(())
     }
 
-    fn tell_change(&self, old: UidValidity, new: UidValidity) {
-        tracing::warn!(
-            event = event::MAILBOX_UIDVALIDITY_CHANGED,
-            mailbox = %self.key.mailbox,
     /// Without UIDVALIDITY a UID means nothing beyond its session (RFC 9051 §2.3.1.1): each session counts as a change, so
     /// that mails are known by their bytes.
     fn make_up(&mut self, now: UtcMillis) -> UidValidity {
@@ -262,6 +262,10 @@ impl Folder {
         *self.made_up.insert(made_up)
     }
 
+    fn tell_change(&self, old: UidValidity, new: UidValidity) {
+        tracing::warn!(
+            event = event::MAILBOX_UIDVALIDITY_CHANGED,
+            mailbox = %self.key.mailbox,
             folder = self.key.folder,
             %old,
             %new,
@@ -286,15 +290,15 @@ async fn first_record(
     let first_new = first_new(session, view).await?;
     let start_uids = start_policy(context, session, view, first_new).await?;
     let start_waits = too_many(context, &start_uids);
-    Ok(FolderRecord { uidvalidity: view.uidvalidity, started_at, first_new, start_uids, start_waits, cursor: Uid(0) })
-}
-
-/// A new UIDVALIDITY (ruling 5). Everything that is there now is below `first_new`, and fetched with `rebind`.
     // If all is ours, so is what this list has left out, as lists do on some servers.
     let (first_new, start_uids) = match context.config.start {
         Start::All if !start_waits => (Uid(1), UidSet::new()),
         _ => (first_new, start_uids),
     };
+    Ok(FolderRecord { uidvalidity: view.uidvalidity, started_at, first_new, start_uids, start_waits, cursor: Uid(0) })
+}
+
+/// A new UIDVALIDITY (ruling 5). Everything that is there now is below `first_new`, and fetched with `rebind`.
 async fn next_record(
     context: &Context,
     session: &mut Session,

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::folder::{Folder, takes};
 use super::load::{Load, plan, section_of};
+use super::stand_in::is_stand_in;
 use super::{Context, Trouble, beat_name};
 use crate::fault::Fault;
 use crate::ids::{QueueId, Uid};
@@ -109,7 +110,7 @@ impl<'a> Intake<'a> {
             if let Some(uid) = self.suspects.pop_front() {
                 self.take_alone(session, folder, uid).await?;
             }
-            return Ok(self.backlog() > 0);
+            return Ok(self.backlog() > 0 && !session.wants_less());
         }
         let group: UidSet = self.wanted.drain(..GROUP.min(self.wanted.len())).collect();
         let haul = session.metadata(&group).await;
@@ -125,7 +126,7 @@ impl<'a> Intake<'a> {
             |mails: &[Metadata]| plan(mails, usize::from(config.batch), bytes, self.context.limits.message_size.0);
         let loads = plan(&old).into_iter().chain(plan(&new)).collect();
         self.take_loads(session, folder, loads, stop).await?;
-        Ok(self.backlog() > 0)
+        Ok(self.backlog() > 0 && !session.wants_less())
     }
 
     /// What was to be fetched again and neither came nor failed is no longer there.
@@ -178,6 +179,16 @@ impl<'a> Intake<'a> {
                 "The folder was searched.",
             );
         }
+        if session.wants_less() && !complete {
+            tracing::warn!(
+                event = event::MAILBOX_THROTTLED,
+                mailbox,
+                folder = name,
+                backlog,
+                retry_in_ms = u64::try_from(self.context.config.poll_interval.0.as_millis()).unwrap_or(u64::MAX),
+                "The mail server wants to be asked for less; the rest is fetched later.",
+            );
+        }
         self.full && complete && folder.suspects.is_empty()
     }
 
@@ -190,8 +201,10 @@ impl<'a> Intake<'a> {
     ) -> Result<(), Trouble> {
         let mut pending: Option<Pending> = None;
         let mut loads = loads.into_iter();
+        let mut begun = false;
         while let Some(load) = loads.next() {
-            if stop.phase() > Phase::Run {
+            // A server that wants to be asked for less is asked once in each visit, or nothing would ever come.
+            if stop.phase() > Phase::Run || (std::mem::replace(&mut begun, true) && session.wants_less()) {
                 let left = load.mails.iter().chain(loads.as_slice().iter().flat_map(|load| load.mails.iter()));
                 self.wanted.extend(left.map(|mail| mail.uid));
                 break;
@@ -207,10 +220,11 @@ impl<'a> Intake<'a> {
             let fetching = session.bodies(&load.mails, load.section);
             let (haul, stored) = futures_util::future::join(fetching, self.commit(pending.take())).await;
             self.note_stored(folder, stored?);
-            let came: UidSet = haul.items.iter().map(|(uid, _)| *uid).collect();
+            let items: Vec<(Uid, Bytes)> = haul.items.into_iter().filter(|(_, raw)| !is_stand_in(raw)).collect();
+            let came: UidSet = items.iter().map(|(uid, _)| *uid).collect();
             let missing = load.mails.iter().map(|mail| mail.uid).filter(|uid| !came.contains(*uid));
             self.suspect(folder, missing, haul.failure.as_ref());
-            pending = permit.map(|permit| (self.batch(folder, &load, haul.items), permit));
+            pending = permit.map(|permit| (self.batch(folder, &load, items), permit));
             if let Err(trouble) = ends_visit(haul.failure) {
                 self.store(folder, pending.take()).await?;
                 return Err(trouble);
@@ -236,19 +250,26 @@ impl<'a> Intake<'a> {
         let mut alone = UidSet::new();
         alone.insert(uid);
         let haul = session.metadata(&alone).await;
-        let mut failure = haul.failure;
-        if let (Some(mail), None) = (haul.items.first(), &failure) {
-            let section = section_of(mail, self.context.limits.message_size.0);
-            let load = Load { mails: vec![*mail], section };
-            let permit = self.permit(&load).await;
-            let haul = session.bodies(&load.mails, section).await;
-            failure = haul.failure;
-            if !haul.items.is_empty() {
+        let Some(mut mail) = haul.items.first().copied().filter(|_| haul.failure.is_none()) else {
+            return self.missed(session, folder, uid, haul.failure, "the server does not tell its size").await;
+        };
+        let largest = self.context.limits.message_size.0;
+        let section = section_of(&mail, largest);
+        if folder.understated.contains(uid) && section == Section::Whole {
+            mail.size = largest;
+        }
+        let load = Load { mails: vec![mail], section };
+        let permit = self.permit(&load).await;
+        let haul = session.bodies(&load.mails, section).await;
+        let why = match haul.items.first() {
+            None => "the server does not hand it out",
+            Some((_, raw)) if is_stand_in(raw) => "the server puts a note of its own in its place",
+            Some(_) => {
                 let batch = self.batch(folder, &load, haul.items);
                 return self.store(folder, permit.map(|permit| (batch, permit))).await;
             }
-        }
-        self.missed(session, folder, uid, failure).await
+        };
+        self.missed(session, folder, uid, haul.failure, why).await
     }
 
     /// A mail did not come: it is gone, or that is a strike.
@@ -258,6 +279,7 @@ impl<'a> Intake<'a> {
         folder: &mut Folder,
         uid: Uid,
         failure: Option<imap::Error>,
+        why: &str,
     ) -> Result<(), Trouble> {
         if failure.as_ref().is_some_and(|error| matches!(error.fault(), Fault::Throttled { .. })) {
             return ends_visit(failure);
@@ -266,9 +288,13 @@ impl<'a> Intake<'a> {
         if !ends && !session.has(uid).await? {
             folder.accounted.insert(uid);
             forget(&mut folder.suspects, uid);
+            tell_gone(folder, uid);
             return Ok(());
         }
-        let reason = failure.as_ref().map_or_else(|| "the server does not hand it out".to_owned(), ToString::to_string);
+        if matches!(&failure, Some(imap::Error::Violation { violation, .. }) if violation.rule == "literal_too_big") {
+            folder.understated.insert(uid);
+        }
+        let reason = failure.as_ref().map_or_else(|| why.to_owned(), ToString::to_string);
         let queue = &self.context.queue;
         let row =
             queue.unfetchable(&folder.key, folder.uidvalidity(), uid, &self.context.tenant, &reason, STRIKES).await?;
@@ -389,6 +415,17 @@ fn tell(folder: &Folder, accepted: &Accepted, arrival: &Arrival, max: u64) {
             "A mail is too large; only its headers were fetched.",
         );
     }
+}
+
+fn tell_gone(folder: &Folder, uid: Uid) {
+    tracing::debug!(
+        event = event::MAILBOX_GONE,
+        mailbox = %folder.key.mailbox,
+        folder = folder.key.folder,
+        uidvalidity = %folder.uidvalidity(),
+        uid = uid.0,
+        "A mail is gone from the mail server before it was fetched.",
+    );
 }
 
 fn tell_missing(folder: &Folder, uid: Uid, reason: &str) {

@@ -8,6 +8,7 @@ mod folder;
 mod intake;
 mod load;
 mod report;
+mod stand_in;
 mod wait;
 
 use std::sync::Arc;

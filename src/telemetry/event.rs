@@ -43,6 +43,10 @@ events! {
     MAILBOX_START_WAITING = "mailbox.start_waiting";
     /// The folder's UIDVALIDITY is another one.
     MAILBOX_UIDVALIDITY_CHANGED = "mailbox.uidvalidity_changed";
+    /// A mail was gone before it was fetched.
+    MAILBOX_GONE = "mailbox.gone";
+    /// The mail server wants to be asked for less.
+    MAILBOX_THROTTLED = "mailbox.throttled";
     /// The mail server broke the protocol.
     MAILBOX_PROTOCOL_VIOLATION = "mailbox.protocol_violation";
     /// A mail was flagged, moved or deleted on the server, or that could not be done.

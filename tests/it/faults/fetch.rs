@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mailbridge::sandbox::imap_server::{Edit, Rule, Step};
+use mailbridge::sandbox::imap_server::{Edit, Rule, Step, Tagged};
+use mailbridge::sandbox::script::When;
 use mailbridge::uids::UidSet;
 use serde_json::Value;
 
@@ -228,4 +229,173 @@ fn a_mail_whose_size_breaks_the_answer_harms_no_other() {
             }
         }
     });
+}
+
+/// Three mails, the first of which comes before the server refuses the rest in these words. How long it is left alone; the
+/// other mailbox on it is not delayed, and at the next start only the rest is asked for.
+#[track_caller]
+fn check_patience(words: Edit) -> u64 {
+    let world = World::new();
+    world.append(0..3);
+    world.imap.add_user("sales", "pw");
+    world.imap.script([Rule::on("UID FETCH", Step::Edit(words)).nth(FIRST_BODIES)]);
+    let config = format!("{}[mailbox.sales]\nuser = \"sales\"\n", config(&world));
+    let daemon = world.daemon_with(&config);
+    let told = daemon.wait_event("mailbox.connect_failed", |line| line["mailbox"] == USER);
+    assert_eq!((told["stage"].as_str(), told["error_class"].as_str()), (Some("session"), Some("refused")), "{told}");
+    world.imap.append("sales", "INBOX", World::mail(3));
+    world.wait_messages(2);
+    daemon.kill();
+    world.end(world.daemon_with(&config), 0..4);
+    assert_eq!(asked(&world).get(&1), Some(&2), "once for each of the two mailboxes: {:?}", asked(&world));
+    told["retry_in_ms"].as_u64().expect("a time")
+}
+
+#[test]
+fn a_server_that_names_a_time_is_left_alone_for_it() {
+    let waited = check_patience(|all| {
+        tagged(all, 1, "BAD Request is throttled. Suggested Backoff Time: 299910 milliseconds");
+    });
+    assert!((299_910..400_000).contains(&waited), "{waited}");
+}
+
+#[test]
+fn a_used_up_budget_of_traffic_means_hours_and_nothing_is_fetched_twice() {
+    let waited = check_patience(|all| tagged(all, 1, "NO [OVERQUOTA] Account exceeded command or bandwidth limits"));
+    assert!(waited >= 3_600_000, "{waited}");
+}
+
+#[test]
+fn after_the_time_that_the_server_named_work_goes_on_by_itself() {
+    let words: Edit = |all| tagged(all, 1, "BAD Request is throttled. Suggested Backoff Time: 700 milliseconds");
+    let lines = check_heals(Step::Edit(words), &[2, 3]);
+    let told = lines.iter().find(|line| line["event"] == "mailbox.connect_failed").expect("told");
+    assert!(told["retry_in_ms"].as_u64() >= Some(700), "{told}");
+}
+
+#[test]
+fn an_ok_that_says_throttled_slows_down() {
+    let world = World::new();
+    world.append(0..3);
+    let grumble = Step::Instead(Tagged::Ok("[THROTTLED] FETCH completed".to_owned()));
+    world.imap.script([Rule::on("UID FETCH", grumble).when(When::From(1))]);
+    let daemon = world.daemon_with(&format!("{}batch = 1\n", config(&world)));
+    let told = daemon.wait_event("mailbox.throttled", |_| true);
+    assert_eq!((told["mailbox"].as_str(), told["backlog"].as_u64()), (Some(USER), Some(2)), "{told}");
+    daemon.wait_event("mailbox.throttled", |line| line["backlog"] == 1);
+    world.end(daemon, 0..3);
+}
+
+/// What Exchange puts in place of a mail that it cannot convert.
+const STAND_IN: &str = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=\"us-ascii\"\r\n\
+    From: Microsoft Exchange Server\r\nTo: support@example.com\r\n\
+    Subject: Retrieval using the IMAP4 protocol failed for the following\r\n message: 2\r\n\r\n\
+    The server couldn't retrieve the following message.\r\n";
+
+#[test]
+fn the_note_that_exchange_makes_up_is_not_taken_for_the_customers_mail() {
+    check_withheld(|all| {
+        change_second(all, |mail| instead(mail, &format!("{{{}}}\r\n{STAND_IN}", STAND_IN.len())));
+    });
+}
+
+#[test]
+fn a_size_that_is_not_the_mails_is_no_error() {
+    for size in ["0", "1", "30000000"] {
+        let world = World::new();
+        world.append(0..2);
+        let large = [World::mail(2), b"0123456789abcdef\r\n".repeat(20_000)].concat();
+        world.imap.append(USER, "INBOX", large);
+        let lie = match size {
+            "0" => lie::<0>,
+            "1" => lie::<1>,
+            _ => lie::<30_000_000>,
+        };
+        world.imap.script([Rule::on("UID FETCH", Step::Edit(lie))]);
+        world.end(world.daemon_with(&config(&world)), 0..3);
+    }
+}
+
+/// Each mail is said to have this size.
+fn lie<const SIZE: u32>(all: &mut Vec<Vec<u8>>) {
+    for response in all {
+        let text = String::from_utf8_lossy(response).into_owned();
+        let Some((before, rest)) = text.split_once("RFC822.SIZE ") else { continue };
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        *response = format!("{before}RFC822.SIZE {SIZE}{after}").into_bytes();
+    }
+}
+
+#[test]
+fn a_server_that_ignores_or_shortens_a_part_gives_a_stub_all_the_same() {
+    let ignored: Edit = |all| {
+        for response in all.iter_mut() {
+            let text = String::from_utf8_lossy(response).into_owned();
+            *response = text.replacen("BODY[HEADER]<0>", "BODY[HEADER]", 1).into_bytes();
+        }
+    };
+    let shortened: Edit = |all| {
+        for response in all.iter_mut().filter(|response| response.windows(7).any(|part| part == b"HEADER]")) {
+            let text = String::from_utf8_lossy(response).into_owned();
+            let (before, _) = text.split_once('{').expect("a literal");
+            let part = "Message-ID: <story-0@example.com>\r\nDate: Mon, 2 No";
+            *response = format!("{before}{{{}}}\r\n{part})\r\n", part.len()).into_bytes();
+        }
+    };
+    for edit in [ignored, shortened] {
+        let world = World::new();
+        world.imap.append(USER, "INBOX", [World::mail(0), vec![b'x'; 5000]].concat());
+        world.imap.script([Rule::on("UID FETCH", Step::Edit(edit))]);
+        let daemon = world.daemon_with(&format!("{}[limits]\nmessage_size = \"2KiB\"\n", config(&world)));
+        daemon.wait_event("message.limit", |line| line["action"] == "stub");
+        world.end(daemon, 0..1);
+    }
+}
+
+#[test]
+fn a_calendar_part_without_a_byte_is_posted() {
+    let world = World::new();
+    let mail = String::from_utf8(World::mail(0)).expect("text").replacen(
+        "\r\n\r\nHello 0\r\n",
+        "\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nHello 0\r\n--b\r\n\
+         Content-Type: text/calendar; method=REQUEST\r\nContent-Transfer-Encoding: base64\r\n\r\n--b--\r\n",
+        1,
+    );
+    world.imap.append(USER, "INBOX", mail);
+    world.end(world.daemon_with(&config(&world)), 0..1);
+}
+
+/// The n-th list of UIDs leaves one out: the first is that of the start, the second that of the first search.
+#[track_caller]
+fn check_left_out(n: u32) {
+    let world = World::new();
+    world.append(0..3);
+    let without: Edit = |all| all[0] = b"* SEARCH 1 3\r\n".to_vec();
+    world.imap.script([Rule::on("UID SEARCH", Step::Edit(without)).nth(n)]);
+    let daemon = world.daemon_with(&config(&world));
+    world.wait_messages(2);
+    daemon.wait_event("mailbox.state", |line| line["to"] == "idle");
+    world.imap.set_down(true);
+    daemon.wait_event("mailbox.connect_failed", |_| true);
+    world.imap.set_down(false);
+    world.end(daemon, 0..3);
+}
+
+#[test]
+fn a_uid_that_a_list_leaves_out_is_taken_when_it_shows() {
+    check_left_out(1);
+    check_left_out(2);
+}
+
+#[test]
+fn a_mail_that_is_gone_between_search_and_fetch_is_noted_and_forgotten() {
+    let world = World::new();
+    world.append(0..3);
+    let with_another: Edit = |all| all[0] = b"* SEARCH 1 2 3 4\r\n".to_vec();
+    world.imap.script([Rule::on("UID SEARCH", Step::Edit(with_another)).nth(2)]);
+    let daemon = world.daemon_with(&config(&world));
+    let gone = daemon.wait_event("mailbox.gone", |_| true);
+    assert_eq!((gone["mailbox"].as_str(), gone["uid"].as_u64()), (Some(USER), Some(4)), "{gone}");
+    assert!(daemon.events("mailbox.protocol_violation").is_empty());
+    world.end(daemon, 0..3);
 }
