@@ -44,7 +44,7 @@ pub struct Mailbox {
     pub idle_refresh: Period,
     /// The delay before the first reconnect; it doubles, with jitter (live).
     pub reconnect_first: Period,
-    /// No reconnect waits longer (live).
+    /// No reconnect waits longer; after it a refused move is tried again (live).
     pub reconnect_max: Period,
     /// The folders that are read (reconnect).
     pub folders: Vec<String>,

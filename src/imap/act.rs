@@ -1,5 +1,5 @@
 //! What is done to mails on the server: flags, moving, deleting (RFC 9051 §6.4.6, §6.4.8; RFC 4315). Every command here
-//! may be given again: UIDs that are gone are no error.
+//! but COPY may be given again; some servers then refuse UIDs that are gone (`copies` looks).
 //!
 //! Never gives a plain EXPUNGE: it would remove what others have marked.
 

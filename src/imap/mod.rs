@@ -10,6 +10,7 @@ mod auth;
 mod capability;
 mod command;
 mod connect;
+mod copies;
 pub mod error;
 pub mod fetch;
 mod frame;

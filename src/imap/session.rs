@@ -145,7 +145,21 @@ impl Session {
     /// # Errors
     /// [`Error::Refused`] when the server refuses; see [`Error`].
     pub async fn select(&mut self, name: &str) -> Result<Folder, Error> {
-        let line = format!("SELECT {}", folder_argument(name)?);
+        let folder = self.open_folder("SELECT", name).await?;
+        self.selected = Some(name.to_owned());
+        Ok(folder)
+    }
+
+    /// Looks into a folder (RFC 9051 §6.3.3). It does not count as selected: nothing may be done in it.
+    ///
+    /// # Errors
+    /// As [`Self::select`].
+    pub(super) async fn examine(&mut self, name: &str) -> Result<Folder, Error> {
+        self.open_folder("EXAMINE", name).await
+    }
+
+    async fn open_folder(&mut self, command: &'static str, name: &str) -> Result<Folder, Error> {
+        let line = format!("{command} {}", folder_argument(name)?);
         self.selected = None;
         self.wire.exists = None;
         let mut folder = Folder::UNKNOWN;
@@ -154,9 +168,8 @@ impl Session {
                 learn(&mut folder, completion);
             }
         };
-        let outcome = self.wire.run(Command::new("SELECT", line), note).await?;
+        let outcome = self.wire.run(Command::new(command, line), note).await?;
         learn(&mut folder, outcome.accepted()?);
-        self.selected = Some(name.to_owned());
         self.wire.news = false;
         folder.exists = self.wire.exists.unwrap_or(0);
         Ok(folder)
@@ -209,7 +222,7 @@ impl Session {
         drop(tokio::time::timeout(LOGOUT, polite).await);
     }
 
-    async fn search(&mut self, what: &str) -> Result<Vec<Uid>, Error> {
+    pub(super) async fn search(&mut self, what: &str) -> Result<Vec<Uid>, Error> {
         let mut ids = Vec::new();
         let collect = |answer| {
             if let Answer::Search(some) = answer {

@@ -4,8 +4,6 @@
 //! Never removes a mail unless the options say so, and rests no state on a flag: a folder that refuses is told of once,
 //! and its mails count as disposed of.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::folder::Folder;
@@ -15,14 +13,12 @@ use crate::config::mailbox::AfterPost;
 use crate::fault::Fault;
 use crate::ids::QueueId;
 use crate::imap::{self, Session};
-use crate::queue::{Disposal, State};
+use crate::queue::{Copied, Disposal, State};
 use crate::telemetry::event;
 use crate::uids::UidSet;
 
 /// Mails that are acted on by one command.
 const BATCH: usize = 500;
-/// After a refusal that may pass.
-const LATER: Duration = Duration::from_secs(600);
 
 /// What is done to a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,27 +53,51 @@ pub(super) async fn run(context: &Context, session: &mut Session, folder: &mut F
             break;
         }
         for (action, mails) in grouped(&context.config, &due) {
-            let how = match carry_out(context, session, folder, &action, &mails).await {
-                Ok(how) => how,
-                Err(Trouble::Mail(error)) if !error.ends_session() => match refused(folder, &action, &error) {
-                    Some(how) => how,
-                    None => return Ok(()),
-                },
+            match carry_out(context, session, folder, &action, &mails).await {
+                Ok(Some(how)) => done(context, folder, &mails, how).await?,
+                Ok(None) => return Ok(()),
+                Err(Trouble::Mail(error)) if !error.ends_session() => {
+                    let left = settle_gone(context, session, folder, mails).await?;
+                    if left.is_empty() {
+                        continue;
+                    }
+                    let Some(how) = refused(context, folder, &action, &error) else { return Ok(()) };
+                    done(context, folder, &left, how).await?;
+                }
                 Err(trouble) => return Err(trouble),
-            };
-            let ids: Vec<QueueId> = mails.iter().map(|mail| mail.id).collect();
-            context.queue.disposed(&ids, how).await?;
-            tracing::debug!(
-                event = event::MAILBOX_DISPOSITION,
-                mailbox = %folder.key.mailbox,
-                folder = folder.key.folder,
-                action = how,
-                count = ids.len(),
-                "Finished mails were acted on.",
-            );
+            }
         }
     }
     Ok(())
+}
+
+async fn done(context: &Context, folder: &Folder, mails: &[Disposal], how: &'static str) -> Result<(), Trouble> {
+    let ids: Vec<QueueId> = mails.iter().map(|mail| mail.id).collect();
+    context.queue.disposed(&ids, how).await?;
+    tracing::debug!(
+        event = event::MAILBOX_DISPOSITION,
+        mailbox = %folder.key.mailbox,
+        folder = folder.key.folder,
+        action = how,
+        count = ids.len(),
+        "Finished mails were acted on.",
+    );
+    Ok(())
+}
+
+/// What a server refuses may be no longer there: moved before its answer was lost, or by somebody else. What is left.
+async fn settle_gone(
+    context: &Context,
+    session: &mut Session,
+    folder: &Folder,
+    mails: Vec<Disposal>,
+) -> Result<Vec<Disposal>, Trouble> {
+    let present = session.present(&uids_of(&mails)).await?;
+    let (left, gone): (Vec<Disposal>, Vec<Disposal>) = mails.into_iter().partition(|mail| present.contains(mail.uid));
+    if !gone.is_empty() {
+        done(context, folder, &gone, "gone").await?;
+    }
+    Ok(left)
 }
 
 /// What was finished under another UIDVALIDITY and was not found again under the present one is no longer there.
@@ -118,27 +138,33 @@ fn action(config: &config::Mailbox, state: State) -> Action {
     }
 }
 
-/// Does it. A word for the history.
+/// Does it. A word for the history; `None`: not now, the folder is another one.
 async fn carry_out(
     context: &Context,
     session: &mut Session,
     folder: &mut Folder,
     action: &Action,
     mails: &[Disposal],
-) -> Result<&'static str, Trouble> {
-    let uids: UidSet = mails.iter().map(|mail| mail.uid).collect();
+) -> Result<Option<&'static str>, Trouble> {
+    let uids = uids_of(mails);
     let read_only = folder.view.as_ref().is_some_and(|view| view.read_only);
     match action {
         Action::Nothing => {}
-        _ if read_only => return Ok(unsupported(folder, "the folder is read-only")),
-        Action::Flag(flags) => return flag(session, folder, &uids, flags).await,
+        _ if read_only => return Ok(Some(unsupported(folder, "the folder is read-only"))),
+        Action::Flag(flags) => return flag(session, folder, &uids, flags).await.map(Some),
         Action::Move(flags, target) => {
             flag(session, folder, &uids, flags).await?;
-            relocate(context, session, &uids, mails, target).await?;
+            if !relocate(context, session, folder, mails, target).await? {
+                return Ok(None);
+            }
         }
         Action::Delete => session.delete(&uids).await?,
     }
-    Ok(action.word())
+    Ok(Some(action.word()))
+}
+
+fn uids_of(mails: &[Disposal]) -> UidSet {
+    mails.iter().map(|mail| mail.uid).collect()
 }
 
 async fn flag(
@@ -157,36 +183,55 @@ async fn flag(
     Ok(if shown.is_empty() { "not_shown" } else { "flagged" })
 }
 
-/// MOVE, or COPY and then removal. A mail that was copied before is not copied again.
+/// MOVE, or COPY and then removal. A mail that was copied before is not copied again. False: not now, as the folder is
+/// another one.
 async fn relocate(
     context: &Context,
     session: &mut Session,
-    uids: &UidSet,
+    folder: &mut Folder,
     mails: &[Disposal],
     target: &str,
-) -> Result<(), Trouble> {
-    let copied_before = mails.iter().any(|mail| mail.copied);
-    if session.can_move() && !copied_before {
-        return Ok(session.move_to(uids, target).await?);
+) -> Result<bool, Trouble> {
+    let uids = uids_of(mails);
+    let untouched = mails.iter().all(|mail| mail.copied == Copied::No);
+    if session.can_move() && untouched {
+        session.move_to(&uids, target).await?;
+        return Ok(true);
     }
-    let open: Vec<&Disposal> = mails.iter().filter(|mail| !mail.copied).collect();
+    let mut open: Vec<&Disposal> = mails.iter().filter(|mail| mail.copied != Copied::Yes).collect();
+    let doubtful: UidSet = mails.iter().filter(|mail| mail.copied == Copied::Perhaps).map(|mail| mail.uid).collect();
+    if !doubtful.is_empty() {
+        let found = session.copies_in(target, &doubtful).await?;
+        let (copied, missing): (Vec<_>, Vec<_>) = open.into_iter().partition(|mail| found.contains(mail.uid));
+        context.queue.copied(&ids_of(&copied)).await?;
+        open = missing;
+        let view = session.select(&folder.key.folder).await?;
+        if !folder.reenter(view) {
+            return Ok(false);
+        }
+    }
     if !open.is_empty() {
-        let uids: UidSet = open.iter().map(|mail| mail.uid).collect();
-        session.copy_to(&uids, target).await?;
-        let ids: Vec<QueueId> = open.iter().map(|mail| mail.id).collect();
+        let ids = ids_of(&open);
+        context.queue.copying(&ids).await?;
+        session.copy_to(&open.iter().map(|mail| mail.uid).collect(), target).await?;
         context.queue.copied(&ids).await?;
     }
-    Ok(session.delete(uids).await?)
+    session.delete(&uids).await?;
+    Ok(true)
+}
+
+fn ids_of(mails: &[&Disposal]) -> Vec<QueueId> {
+    mails.iter().map(|mail| mail.id).collect()
 }
 
 /// The server has refused. `None`: it may want to later.
-fn refused(folder: &mut Folder, action: &Action, error: &imap::Error) -> Option<&'static str> {
+fn refused(context: &Context, folder: &mut Folder, action: &Action, error: &imap::Error) -> Option<&'static str> {
     let patience = matches!(error.fault(), Fault::Throttled { .. });
     if !patience && matches!(action, Action::Flag(_)) {
         return Some(unsupported(folder, &error.to_string()));
     }
-    let now = Instant::now();
-    folder.act_after = now.checked_add(LATER).unwrap_or(now);
+    let (now, later) = (Instant::now(), context.config.reconnect_max.0);
+    folder.act_after = now.checked_add(later).unwrap_or(now);
     tracing::warn!(
         event = event::MAILBOX_DISPOSITION,
         mailbox = %folder.key.mailbox,
@@ -194,7 +239,7 @@ fn refused(folder: &mut Folder, action: &Action, error: &imap::Error) -> Option<
         action = action.word(),
         error_class = error.class(),
         error = %error,
-        retry_in_ms = u64::try_from(LATER.as_millis()).unwrap_or(u64::MAX),
+        retry_in_ms = u64::try_from(later.as_millis()).unwrap_or(u64::MAX),
         "The mail server refuses an action on finished mails; it is tried again later.",
     );
     None

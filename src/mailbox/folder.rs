@@ -223,6 +223,20 @@ impl Folder {
         Ok(())
     }
 
+    /// The folder was left for another one and is selected again. Whether its UIDs still mean what they meant; if not, it is
+    /// entered anew at the next visit.
+    pub(super) fn reenter(&mut self, mut view: session::Folder) -> bool {
+        if let Some(made_up) = self.made_up.filter(|_| view.uidvalidity == UidValidity(0)) {
+            view.uidvalidity = made_up;
+        }
+        let same = view.uidvalidity == self.uidvalidity();
+        self.view = Some(view).filter(|_| same);
+        if !same {
+            self.search_all_now();
+        }
+        same
+    }
+
     async fn adopt(&mut self, context: &Context, record: FolderRecord) -> Result<(), Trouble> {
         context.queue.set_folder(&self.key, &record).await?;
         if record.start_waits {

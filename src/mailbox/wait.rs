@@ -64,7 +64,9 @@ impl Mailbox {
         let told = |at: usize, folder: &Folder| idle && at == 0 && !folder.must_poll();
         let polled = self.folders.iter().enumerate().filter(|(at, folder)| !told(*at, folder));
         let polled = polled.map(|(_, folder)| folder.next_search());
-        let next = polled.map(|at| at.saturating_duration_since(now)).min();
+        // An action that was refused for now: nothing else may wake us for it.
+        let acts = self.folders.iter().map(|folder| folder.act_after).filter(|at| *at > now);
+        let next = polled.chain(acts).map(|at| at.saturating_duration_since(now)).min();
         let refresh = if idle { self.context.config.idle_refresh.0 } else { self.context.config.poll_interval.0 };
         next.map_or(refresh, |next| next.min(refresh))
     }

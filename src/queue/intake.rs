@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::error::Error;
-use super::item::{Accepted, Arrival, Disposal, FolderKey, FolderRecord, Novelty};
+use super::item::{Accepted, Arrival, Copied, Disposal, FolderKey, FolderRecord, Novelty};
 use super::spool::{Spool, Spooled};
 use super::sql::{integer, json_ids};
 use super::writer::Tx;
@@ -168,23 +168,20 @@ pub(super) fn undisposed(
     limit: usize,
 ) -> rusqlite::Result<Vec<Disposal>> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, uid, state, copied FROM mail
+        "SELECT id, uid, state, copied, copying FROM mail
          WHERE mailbox = ?1 AND folder = ?2 AND uidvalidity = ?3 AND finished_at IS NOT NULL AND disposed_at IS NULL
          ORDER BY seq LIMIT ?4",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let read =
-        |row: &Row<'_>| Ok(Disposal { id: row.get(0)?, uid: row.get(1)?, state: row.get(2)?, copied: row.get(3)? });
+    let read = |row: &Row<'_>| {
+        let copied = match (row.get(3)?, row.get(4)?) {
+            (true, _) => Copied::Yes,
+            (false, true) => Copied::Perhaps,
+            (false, false) => Copied::No,
+        };
+        Ok(Disposal { id: row.get(0)?, uid: row.get(1)?, state: row.get(2)?, copied })
+    };
     statement.query_map(params![key.mailbox, key.folder, uidvalidity, limit], read)?.collect()
-}
-
-/// The mails were copied to their target.
-pub(super) fn copied(tx: &Tx<'_>, ids: &[QueueId]) -> rusqlite::Result<()> {
-    tx.execute(
-        "UPDATE mail SET copied = 1 WHERE id IN (SELECT value FROM json_each(?1)) AND finished_at IS NOT NULL",
-        [json_ids(ids)],
-    )?;
-    Ok(())
 }
 
 /// The mailbox action is done. A mail that an operator put back meanwhile is left alone.

@@ -237,8 +237,19 @@ pub struct Disposal {
     pub uid: Uid,
     /// Its end state.
     pub state: State,
-    /// It was copied to its target before (MOVE by COPY): do not copy again.
-    pub copied: bool,
+    /// Whether it was copied to its target before (MOVE by COPY).
+    pub copied: Copied,
+}
+
+/// How far a copy to the target folder has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copied {
+    /// Nobody has asked for it.
+    No,
+    /// It was asked for and no answer was recorded: look for it before it is asked for again.
+    Perhaps,
+    /// It is there: do not copy again.
+    Yes,
 }
 
 /// One row for people: `queue list`, `queue show`.

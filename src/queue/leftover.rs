@@ -1,5 +1,5 @@
-//! What of a folder is left over and must not be forgotten: mails that an operator wants fetched again, and actions that were
-//! due under an older UIDVALIDITY.
+//! What of a folder is left over and must not be forgotten: mails that an operator wants fetched again, copies that were begun,
+//! and actions that were due under an older UIDVALIDITY.
 
 use rusqlite::{Connection, Row, params};
 
@@ -27,6 +27,25 @@ impl Queue {
     pub async fn vanished(&self, ids: &[QueueId]) -> Result<Vec<QueueId>, Error> {
         let ids = ids.to_vec();
         self.write("giving up on vanished mail", move |tx| vanished(tx, &ids)).await
+    }
+
+    /// The mails are about to be copied to their target folder. Durable before the server is asked to: after a crash nobody
+    /// else knows that the copies may be there.
+    ///
+    /// # Errors
+    /// As [`Self::set_folder`]: nothing may be copied then.
+    pub async fn copying(&self, ids: &[QueueId]) -> Result<(), Error> {
+        let ids = ids.to_vec();
+        self.write("recording a copy to be made", move |tx| mark(tx, "copying", &ids)).await
+    }
+
+    /// The mails were copied to their target folder; the originals are still to be removed.
+    ///
+    /// # Errors
+    /// As [`Self::set_folder`].
+    pub async fn copied(&self, ids: &[QueueId]) -> Result<(), Error> {
+        let ids = ids.to_vec();
+        self.write("recording a copy", move |tx| mark(tx, "copied", &ids)).await
     }
 
     /// Finished mails of the folder whose action was due under another UIDVALIDITY than this one, oldest first.
@@ -64,6 +83,15 @@ fn vanished(tx: &mut Tx<'_>, ids: &[QueueId]) -> rusqlite::Result<Vec<QueueId>> 
         params![json_ids(ids), tx.now, UNFETCHABLE],
         |row| row.get(0),
     )
+}
+
+/// Sets a mark of the copy to the target folder. A mail that an operator put back meanwhile is left alone.
+fn mark(tx: &Tx<'_>, column: &'static str, ids: &[QueueId]) -> rusqlite::Result<()> {
+    let sql = format!(
+        "UPDATE mail SET {column} = 1 WHERE id IN (SELECT value FROM json_each(?1)) AND finished_at IS NOT NULL"
+    );
+    tx.execute(&sql, [json_ids(ids)])?;
+    Ok(())
 }
 
 /// Finished mails whose action was due under another UIDVALIDITY, oldest first.

@@ -36,8 +36,8 @@ use tokio::sync::watch;
 
 pub use error::Error;
 pub use item::{
-    Accepted, Arrival, Batch, Claim, Disposal, End, Entry, Filter, FolderKey, FolderRecord, Identity, Item, Novelty,
-    Recovery, Room, StateNumbers, Turn, Unfetched,
+    Accepted, Arrival, Batch, Claim, Copied, Disposal, End, Entry, Filter, FolderKey, FolderRecord, Identity, Item,
+    Novelty, Recovery, Room, StateNumbers, Turn, Unfetched,
 };
 pub use operate::Operated;
 pub use state::{Operation, State};
@@ -353,15 +353,6 @@ impl Queue {
     ) -> Result<Vec<Disposal>, Error> {
         let key = key.clone();
         self.read("looking for due actions", move |conn| intake::undisposed(conn, &key, uidvalidity, limit)).await
-    }
-
-    /// The mails were copied to their target folder; the originals are still to be removed.
-    ///
-    /// # Errors
-    /// As [`Self::set_folder`].
-    pub async fn copied(&self, ids: &[QueueId]) -> Result<(), Error> {
-        let ids = ids.to_vec();
-        self.write("recording a copy", move |tx| intake::copied(tx, &ids)).await
     }
 
     /// The action is done (or cannot be done and never will): `how` is a word for the history.

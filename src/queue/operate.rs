@@ -151,7 +151,7 @@ fn again(tx: &Tx<'_>, seq: i64) -> rusqlite::Result<()> {
     tx.execute(
         "UPDATE mail SET state = 'queued', due = CASE WHEN raw_size IS NULL THEN NULL ELSE 0 END, again = 1,
              attempts = 0, strikes = 0, crashes = 0, depth = 'full', next_attempt_at = NULL, delayed = 0,
-             error_class = NULL, error = NULL, finished_at = NULL, copied = 0, disposed_at = NULL, disposed_how = NULL
+             error_class = NULL, error = NULL, finished_at = NULL, copied = 0, copying = 0, disposed_at = NULL, disposed_how = NULL
          WHERE seq = ?1",
         [seq],
     )

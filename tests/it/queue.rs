@@ -14,8 +14,8 @@ use mailbridge::config::units::Size;
 use mailbridge::ids::{EjMessageId, QueueId, TenantName, Uid, UidValidity};
 use mailbridge::message::Depth;
 use mailbridge::queue::{
-    Accepted, Arrival, Batch, Claim, End, Error, Filter, FolderKey, FolderRecord, Identity, Item, Novelty, Operated,
-    Operation, Queue, Recovery, State, Turn,
+    Accepted, Arrival, Batch, Claim, Copied, End, Error, Filter, FolderKey, FolderRecord, Identity, Item, Novelty,
+    Operated, Operation, Queue, Recovery, State, Turn,
 };
 use mailbridge::telemetry::progress::Progress;
 use tempfile::TempDir;
@@ -161,9 +161,11 @@ async fn a_mail_goes_from_the_mailbox_to_its_end() {
     assert_eq!((entry.state, entry.word.as_str(), entry.verify, entry.strikes), (State::Delivered, "posted", false, 1));
     assert_eq!((entry.from.as_str(), entry.ej_message_id), ("k@example.com", Some(EjMessageId(5))));
     let due = store.queue.undisposed(&key(), UidValidity(7), 10).await.expect("listed");
-    assert_eq!(due.iter().map(|due| (due.id, due.copied)).collect::<Vec<_>>(), [(claim.id, false)]);
+    assert_eq!(due.iter().map(|due| (due.id, due.copied)).collect::<Vec<_>>(), [(claim.id, Copied::No)]);
+    store.queue.copying(&[claim.id]).await.expect("stored");
+    assert_eq!(store.queue.undisposed(&key(), UidValidity(7), 10).await.expect("listed")[0].copied, Copied::Perhaps);
     store.queue.copied(&[claim.id]).await.expect("stored");
-    assert!(store.queue.undisposed(&key(), UidValidity(7), 10).await.expect("listed")[0].copied);
+    assert_eq!(store.queue.undisposed(&key(), UidValidity(7), 10).await.expect("listed")[0].copied, Copied::Yes);
     store.queue.disposed(&[claim.id, items[1].claim.id], "moved").await.expect("stored");
     assert!(store.queue.undisposed(&key(), UidValidity(7), 10).await.expect("listed").is_empty());
     assert_eq!(store.entry(items[1].claim.id).await.disposed_at, None, "it has no end yet");

@@ -18,6 +18,8 @@ enum Key {
     Uid(UidSet),
     Since(Date),
     Before(Date),
+    Larger(usize),
+    Smaller(usize),
     Header(String, String),
     Not(Box<Self>),
     Or(Box<Self>, Box<Self>),
@@ -50,6 +52,8 @@ impl Key {
             Self::Uid(set) => set.contains(mail.uid, last),
             Self::Since(date) => day(mail) >= *date,
             Self::Before(date) => day(mail) < *date,
+            Self::Larger(size) => mail.raw.len() > *size,
+            Self::Smaller(size) => mail.raw.len() < *size,
             Self::Header(name, value) => has_header(&mail.raw, name, value),
             Self::Not(key) => !key.fits(mail, last),
             Self::Or(a, b) => a.fits(mail, last) || b.fits(mail, last),
@@ -81,6 +85,8 @@ fn parse_key(args: &mut Args, depth: usize) -> Option<Key> {
         "UID" => Key::Uid(UidSet::parse(&args.word()?)?),
         "SINCE" => Key::Since(parse_date(&args.text()?)?),
         "BEFORE" => Key::Before(parse_date(&args.text()?)?),
+        "LARGER" => Key::Larger(args.word()?.parse().ok()?),
+        "SMALLER" => Key::Smaller(args.word()?.parse().ok()?),
         "HEADER" => Key::Header(args.text()?, args.text()?),
         "NOT" => Key::Not(Box::new(parse_key(args, deeper)?)),
         "OR" => Key::Or(Box::new(parse_key(args, deeper)?), Box::new(parse_key(args, deeper)?)),
@@ -141,6 +147,8 @@ mod tests {
         check("UNKEYWORD $Done", false);
         check("SINCE 22-Nov-2026 BEFORE 23-Nov-2026", true);
         check("SINCE 23-Nov-2026", false);
+        check("LARGER 30 SMALLER 32", true);
+        check("OR LARGER 31 SMALLER 31", false);
         check("OR (UNSEEN UID 7) HEADER message-id <A@example.com>", true);
     }
 
