@@ -171,6 +171,23 @@ fn a_mail_whose_literal_never_ends_harms_no_other() {
 }
 
 #[test]
+fn a_mail_whose_literal_never_ends_delays_no_other_mailbox() {
+    let world = World::new();
+    world.append(0..3);
+    world.imap.add_user("sales", "pw");
+    let endless: Edit = |all| change_second(all, |mail| announced(mail, |length| (length + 5000).to_string()));
+    world.imap.script([Rule::on("UID FETCH", Step::Edit(endless))]);
+    let config = format!("{}io_timeout = \"60s\"\n[mailbox.sales]\nuser = \"sales\"\n", world.config());
+    let daemon = world.daemon_with(&config);
+    world.imap.append("sales", "INBOX", World::mail(3));
+    world.wait_messages(1);
+    daemon.kill();
+    world.assert_exactly(3..4);
+    world.imap.script([]);
+    world.end(world.daemon_with(&config), 0..4);
+}
+
+#[test]
 fn a_mail_of_an_absurd_length_harms_no_other() {
     check_withheld(|all| change_second(all, |mail| announced(mail, |_| "999999999".to_owned())));
     check_withheld(|all| change_second(all, |mail| announced(mail, |_| "99999999999999999999".to_owned())));
