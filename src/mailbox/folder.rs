@@ -33,6 +33,8 @@ pub(super) struct Folder {
     pub(super) accounted: UidSet,
     /// The UIDs whose fetch failed: fetched alone, after all others.
     pub(super) suspects: UidSet,
+    /// Those of them that have ended a session: fetched after the others.
+    pub(super) deadly: UidSet,
     /// The UIDs whose mails are far larger than the server told: fetched as if they were as large as a mail may be.
     pub(super) understated: UidSet,
     /// Actions on the server wait until then: it has refused one for now.
@@ -59,6 +61,7 @@ impl Folder {
             record: None,
             accounted: UidSet::new(),
             suspects: UidSet::new(),
+            deadly: UidSet::new(),
             understated: UidSet::new(),
             act_after: now,
             refused: false,
@@ -251,6 +254,7 @@ impl Folder {
         }
         self.record = Some(record);
         self.suspects = UidSet::new();
+        self.deadly = UidSet::new();
         self.understated = UidSet::new();
         self.search_all_now();
         Ok(())

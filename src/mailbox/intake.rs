@@ -76,7 +76,9 @@ impl<'a> Intake<'a> {
         };
         let there = session.uids(from, view).await?;
         let open = there.iter().filter(|uid| takes(record, *uid) && !folder.accounted.contains(*uid));
-        let (suspects, wanted): (VecDeque<Uid>, VecDeque<Uid>) = open.partition(|uid| folder.suspects.contains(*uid));
+        let (mut suspects, wanted): (VecDeque<Uid>, VecDeque<Uid>) =
+            open.partition(|uid| folder.suspects.contains(*uid));
+        suspects.make_contiguous().sort_by_key(|uid| folder.deadly.contains(*uid));
         let found = wanted.len().saturating_add(suspects.len());
         Ok(Self { context, wanted, suspects, reordered, highest: there.max(), full, found, stored: 0, begun })
     }
@@ -290,6 +292,9 @@ impl<'a> Intake<'a> {
             forget(&mut folder.suspects, uid);
             tell_gone(folder, uid);
             return Ok(());
+        }
+        if ends {
+            folder.deadly.insert(uid);
         }
         if matches!(&failure, Some(imap::Error::Violation { violation, .. }) if violation.rule == "literal_too_big") {
             folder.understated.insert(uid);

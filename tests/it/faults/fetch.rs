@@ -171,6 +171,24 @@ fn a_mail_whose_literal_never_ends_harms_no_other() {
 }
 
 #[test]
+fn mails_that_end_the_session_hold_up_none_of_their_batch() {
+    let world = World::new();
+    world.append(0..4);
+    let bad: Edit = |all| {
+        for response in all.iter_mut().filter(|response| is_mail(response, 1) || is_mail(response, 2)) {
+            *response = instead(&String::from_utf8_lossy(response), "(((").into_bytes();
+        }
+    };
+    world.imap.script([Rule::on("UID FETCH", Step::Edit(bad))]);
+    let daemon = world.daemon_with(&config(&world));
+    daemon.wait_nth_event("message.done", 3);
+    let done: Vec<Value> = daemon.events("message.done").iter().map(|line| line["uid"].clone()).collect();
+    assert!(done[..2].contains(&3.into()) && done[..2].contains(&4.into()), "{done:?}");
+    daemon.stop();
+    world.assert_exactly(2..4);
+}
+
+#[test]
 fn a_mail_whose_literal_never_ends_delays_no_other_mailbox() {
     let world = World::new();
     world.append(0..3);
