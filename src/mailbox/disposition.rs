@@ -54,9 +54,8 @@ pub(super) async fn run(context: &Context, session: &mut Session, folder: &mut F
         }
         for (action, mails) in grouped(&context.config, &due) {
             match carry_out(context, session, folder, &action, &mails).await {
-                Ok(Some(how)) => done(context, folder, &mails, how).await?,
-                Ok(None) => return Ok(()),
-                Err(Trouble::Mail(error)) if !error.ends_session() => {
+                Ok(how) => done(context, folder, &mails, how).await?,
+                Err(Trouble::Mail(error)) if !error.ends_session() && session.is_selected(&folder.key.folder) => {
                     let left = settle_gone(context, session, folder, mails).await?;
                     if left.is_empty() {
                         continue;
@@ -138,29 +137,27 @@ fn action(config: &config::Mailbox, state: State) -> Action {
     }
 }
 
-/// Does it. A word for the history; `None`: not now, the folder is another one.
+/// Does it. A word for the history.
 async fn carry_out(
     context: &Context,
     session: &mut Session,
     folder: &mut Folder,
     action: &Action,
     mails: &[Disposal],
-) -> Result<Option<&'static str>, Trouble> {
+) -> Result<&'static str, Trouble> {
     let uids = uids_of(mails);
     let read_only = folder.view.as_ref().is_some_and(|view| view.read_only);
     match action {
         Action::Nothing => {}
-        _ if read_only => return Ok(Some(unsupported(folder, "the folder is read-only"))),
-        Action::Flag(flags) => return flag(session, folder, &uids, flags).await.map(Some),
+        _ if read_only => return Ok(unsupported(folder, "the folder is read-only")),
+        Action::Flag(flags) => return flag(session, folder, &uids, flags).await,
         Action::Move(flags, target) => {
             flag(session, folder, &uids, flags).await?;
-            if !relocate(context, session, folder, mails, target).await? {
-                return Ok(None);
-            }
+            relocate(context, session, folder, mails, target).await?;
         }
         Action::Delete => session.delete(&uids).await?,
     }
-    Ok(Some(action.word()))
+    Ok(action.word())
 }
 
 fn uids_of(mails: &[Disposal]) -> UidSet {
@@ -183,32 +180,31 @@ async fn flag(
     Ok(if shown.is_empty() { "not_shown" } else { "flagged" })
 }
 
-/// MOVE, or COPY and then removal. A mail that was copied before is not copied again. False: not now, as the folder is
-/// another one.
+/// MOVE, or COPY and then removal. A mail that was copied before is not copied again.
 async fn relocate(
     context: &Context,
     session: &mut Session,
     folder: &mut Folder,
     mails: &[Disposal],
     target: &str,
-) -> Result<bool, Trouble> {
+) -> Result<(), Trouble> {
     let uids = uids_of(mails);
     let untouched = mails.iter().all(|mail| mail.copied == Copied::No);
     if session.can_move() && untouched {
-        session.move_to(&uids, target).await?;
-        return Ok(true);
+        return Ok(session.move_to(&uids, target).await?);
     }
     let mut open: Vec<&Disposal> = mails.iter().filter(|mail| mail.copied != Copied::Yes).collect();
     let doubtful: UidSet = mails.iter().filter(|mail| mail.copied == Copied::Perhaps).map(|mail| mail.uid).collect();
     if !doubtful.is_empty() {
-        let found = session.copies_in(target, &doubtful).await?;
+        let found = match session.copies_in(target, &doubtful).await {
+            Err(error) if error.ends_session() => return Err(error.into()),
+            found => found,
+        };
+        folder.reenter(session.select(&folder.key.folder).await?)?;
+        let found = found?;
         let (copied, missing): (Vec<_>, Vec<_>) = open.into_iter().partition(|mail| found.contains(mail.uid));
         context.queue.copied(&ids_of(&copied)).await?;
         open = missing;
-        let view = session.select(&folder.key.folder).await?;
-        if !folder.reenter(view) {
-            return Ok(false);
-        }
     }
     if !open.is_empty() {
         let ids = ids_of(&open);
@@ -216,8 +212,7 @@ async fn relocate(
         session.copy_to(&open.iter().map(|mail| mail.uid).collect(), target).await?;
         context.queue.copied(&ids).await?;
     }
-    session.delete(&uids).await?;
-    Ok(true)
+    Ok(session.delete(&uids).await?)
 }
 
 fn ids_of(mails: &[&Disposal]) -> Vec<QueueId> {

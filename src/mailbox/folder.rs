@@ -13,8 +13,8 @@ use super::{Context, Trouble};
 use crate::clock::UtcMillis;
 use crate::config::mailbox::Start;
 use crate::ids::{MailboxName, Uid, UidValidity};
-use crate::imap::Session;
-use crate::imap::session;
+use crate::imap::error::Violation;
+use crate::imap::{self, Session, session};
 use crate::queue::{self, FolderKey, FolderRecord, Queue, Unfetched};
 use crate::telemetry::event;
 use crate::uids::UidSet;
@@ -226,18 +226,19 @@ impl Folder {
         Ok(())
     }
 
-    /// The folder was left for another one and is selected again. Whether its UIDs still mean what they meant; if not, it is
-    /// entered anew at the next visit.
-    pub(super) fn reenter(&mut self, mut view: session::Folder) -> bool {
+    /// The folder was left for another one and is selected again. An error, which ends the session, when its UIDs no longer
+    /// mean what they meant.
+    pub(super) fn reenter(&mut self, mut view: session::Folder) -> Result<(), imap::Error> {
         if let Some(made_up) = self.made_up.filter(|_| view.uidvalidity == UidValidity(0)) {
             view.uidvalidity = made_up;
         }
-        let same = view.uidvalidity == self.uidvalidity();
-        self.view = Some(view).filter(|_| same);
-        if !same {
-            self.search_all_now();
+        if view.uidvalidity != self.uidvalidity() {
+            let detail = format!("from {} to {} within a session", self.uidvalidity(), view.uidvalidity);
+            let violation = Violation { rule: "uidvalidity_changed", detail };
+            return Err(imap::Error::Violation { command: "SELECT", violation });
         }
-        same
+        self.view = Some(view);
+        Ok(())
     }
 
     async fn adopt(&mut self, context: &Context, record: FolderRecord) -> Result<(), Trouble> {
