@@ -45,6 +45,8 @@ pub(super) struct Folder {
     made_up: Option<UidValidity>,
     /// It was said that the folder takes no flags.
     pub(super) told_unsupported: bool,
+    /// It was said that the server wants to be asked for less, and it still does.
+    pub(super) told_throttled: bool,
     next_search: Instant,
     next_full: Instant,
     news: bool,
@@ -67,6 +69,7 @@ impl Folder {
             refused: false,
             made_up: None,
             told_unsupported: false,
+            told_throttled: false,
             next_search: now,
             next_full: now,
             news: false,

@@ -181,7 +181,8 @@ impl<'a> Intake<'a> {
                 "The folder was searched.",
             );
         }
-        if session.wants_less() && !complete {
+        let throttled = session.wants_less() && !complete;
+        if throttled && !folder.told_throttled {
             tracing::warn!(
                 event = event::MAILBOX_THROTTLED,
                 mailbox,
@@ -191,6 +192,7 @@ impl<'a> Intake<'a> {
                 "The mail server wants to be asked for less; the rest is fetched later.",
             );
         }
+        folder.told_throttled = throttled;
         self.full && complete && folder.suspects.is_empty()
     }
 

@@ -317,7 +317,9 @@ fn an_ok_that_says_throttled_slows_down() {
     let daemon = world.daemon_with(&format!("{}batch = 1\n", config(&world)));
     let told = daemon.wait_event("mailbox.throttled", |_| true);
     assert_eq!((told["mailbox"].as_str(), told["backlog"].as_u64()), (Some(USER), Some(2)), "{told}");
-    daemon.wait_event("mailbox.throttled", |line| line["backlog"] == 1);
+    daemon.wait_event("mailbox.poll", |line| line["backlog"] == 1);
+    world.wait_messages(3);
+    assert_eq!(daemon.events("mailbox.throttled").len(), 1, "told once while it lasts");
     world.end(daemon, 0..3);
 }
 
