@@ -14,9 +14,9 @@ use crate::support::world::USER;
 /// The first FETCH asks for sizes, the second for the mails.
 const FIRST_BODIES: u32 = 2;
 
-/// A configuration whose times are short.
+/// A configuration that looks often.
 pub(super) fn config(world: &World) -> String {
-    format!("{}poll_interval = \"100ms\"\nio_timeout = \"500ms\"\n", world.config())
+    format!("{}poll_interval = \"100ms\"\n", world.config())
 }
 
 /// How often each UID was asked for with its body.
@@ -136,10 +136,16 @@ fn a_mail_under_a_wrong_uid_or_none_is_asked_for_again() {
 /// of by its UID, a dead letter in the end and still in the mailbox; when the server mends its ways, `queue retry` brings it.
 #[track_caller]
 fn check_withheld(edit: Edit) {
+    check_withheld_with(edit, "");
+}
+
+/// … with further options of the mailbox.
+#[track_caller]
+fn check_withheld_with(edit: Edit, options: &str) {
     let world = World::new();
     world.append(0..3);
     world.imap.script([Rule::on("UID FETCH", Step::Edit(edit))]);
-    let daemon = world.daemon_with(&config(&world));
+    let daemon = world.daemon_with(&format!("{}{options}", config(&world)));
     let strike = daemon.wait_event("mailbox.protocol_violation", |line| line["rule"] == "mail_withheld");
     assert_eq!((strike["uid"].as_u64(), strike["mailbox"].as_str()), (Some(2), Some(USER)), "{strike}");
     let dead = dead(&daemon);
@@ -167,7 +173,8 @@ fn a_mail_whose_literal_is_longer_than_announced_harms_no_other() {
 
 #[test]
 fn a_mail_whose_literal_never_ends_harms_no_other() {
-    check_withheld(|all| change_second(all, |mail| announced(mail, |length| (length + 5000).to_string())));
+    let endless: Edit = |all| change_second(all, |mail| announced(mail, |length| (length + 5000).to_string()));
+    check_withheld_with(endless, "io_timeout = \"500ms\"\n");
 }
 
 #[test]
@@ -195,7 +202,7 @@ fn a_mail_whose_literal_never_ends_delays_no_other_mailbox() {
     world.imap.add_user("sales", "pw");
     let endless: Edit = |all| change_second(all, |mail| announced(mail, |length| (length + 5000).to_string()));
     world.imap.script([Rule::on("UID FETCH", Step::Edit(endless))]);
-    let config = format!("{}io_timeout = \"60s\"\n[mailbox.sales]\nuser = \"sales\"\n", world.config());
+    let config = format!("{}[mailbox.sales]\nuser = \"sales\"\n", config(&world));
     let daemon = world.daemon_with(&config);
     world.imap.append("sales", "INBOX", World::mail(3));
     world.wait_messages(1);

@@ -51,7 +51,7 @@ fn end(world: &World, daemon: Daemon) {
 fn check_killed_while_copying(step: Step, copied: bool) {
     let (world, config) = world(Options::default().without("MOVE"));
     world.imap.script([Rule::on("UID COPY", step)]);
-    let daemon = world.daemon_with(&config.replace("io_timeout = \"500ms\"", "io_timeout = \"60s\""));
+    let daemon = world.daemon_with(&config);
     wait(&world, |imap| imap.seen("UID COPY") == 1 && imap.messages(USER, "Done").is_empty() != copied);
     daemon.kill();
     world.imap.script([]);
