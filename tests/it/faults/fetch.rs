@@ -316,6 +316,22 @@ fn after_the_time_that_the_server_named_work_goes_on_by_itself() {
 }
 
 #[test]
+fn patience_that_is_asked_for_puts_no_mail_to_blame() {
+    let world = World::new();
+    world.append(0..3);
+    let no: Edit = |all| tagged(all, 1, "NO Some of the requested messages no longer exist");
+    let patience = Step::bad("Request is throttled. Suggested Backoff Time: 20 milliseconds");
+    let later = Rule::on("UID FETCH", patience).when(When::From(FIRST_BODIES + 1));
+    world.imap.script([Rule::on("UID FETCH", Step::Edit(no)).nth(FIRST_BODIES), later]);
+    let daemon = world.daemon_with(&config(&world));
+    daemon.wait_nth_event("mailbox.connect_failed", 6);
+    world.imap.script([]);
+    world.wait_messages(3);
+    assert!(daemon.events("mailbox.protocol_violation").is_empty(), "no strikes");
+    world.end(daemon, 0..3);
+}
+
+#[test]
 fn an_ok_that_says_throttled_slows_down() {
     let world = World::new();
     world.append(0..3);
