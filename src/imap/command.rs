@@ -1,28 +1,26 @@
-//! The command layer: one command at a time, written here and read with async-imap, under two limits: silence
-//! (`io_timeout`, held by the guard) and a total that grows with the bytes that are expected.
+//! The command layer: one command at a time, written here and read with async-imap, under two limits that the guard holds:
+//! silence (`io_timeout`), and a total that grows with the bytes that come.
 //!
 //! Never calls a typed method of async-imap's `Session`: they turn NO, BAD, BYE and a lost connection into empty success.
 //! Commands are written past `run_command` as well: that exists on a `Session` only, which needs a typed sign-in that
-//! loses the response codes; its tags can be guessed; and it hands the password to the log. The tags here are random, so
-//! no answer can be sent before its command.
+//! loses the response codes; its tags can be guessed; and it hands the password to the log. Here no tag can be guessed, not
+//! even by who knows those before it, so no answer can be sent before its command.
 //!
 //! After anything but a tagged answer the connection is dropped: every later call fails with [`Error::Lost`].
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Answer, Completion, Status, translate};
 use super::error::{Error, Refusal, Violation, excerpt};
 use super::frame::Bounds;
-use super::guard::{Guard, Transport};
+use super::guard::{Guard, TooSlow, Transport};
 
-/// The total time of a command: so many times the time of silence …
+/// The total time of a command: so many times the time of silence, and what the bytes that come earn it.
 const SILENCES: u32 = 5;
-/// … and a second for each so many bytes of literals.
-const SLOWEST_BYTES_A_SECOND: u64 = 16 << 10;
 
 /// One command.
 #[derive(Debug)]
@@ -75,11 +73,10 @@ pub(super) struct Wire {
     client: Option<async_imap::Client<Guard>>,
     max_line: usize,
     io_timeout: Duration,
-    /// The random beginning of this connection's tags, and the number of the next.
-    tag: (u32, u32),
+    /// The key of this connection's tags, and the number of the last.
+    tag: (RandomState, u64),
     /// The command under way.
     busy: Option<&'static str>,
-    deadline: Instant,
     /// The last `EXISTS`, whichever command it came with (RFC 9051 §7: at any time).
     pub(super) exists: Option<u32>,
     /// There was an `EXISTS` since this was last cleared: a folder may have new mail.
@@ -91,14 +88,13 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(transport: Box<dyn Transport>, max_line: usize, io_timeout: Duration) -> Self {
         let client = async_imap::Client::new(Guard::new(transport, max_line, io_timeout));
-        let tag = (fastrand::u32(..), 0);
+        let tag = (RandomState::new(), 0);
         Self {
             client: Some(client),
             max_line,
             io_timeout,
             tag,
             busy: None,
-            deadline: Instant::now(),
             exists: None,
             news: false,
             throttled: false,
@@ -108,9 +104,9 @@ impl Wire {
     /// The greeting (RFC 9051 §7.1.5). Only `* OK` goes on: PREAUTH is a stranger's session, and on a connection in clear
     /// text a way around STARTTLS.
     pub(super) async fn greeting(&mut self, host: &str) -> Result<(), Error> {
-        self.set_deadline(0);
+        self.expect_answer();
         let Some(client) = self.client.as_mut() else { return Err(lost("greeting")) };
-        let line = timeout_at(self.deadline, client.get_mut().greeting()).await;
+        let line = client.get_mut().greeting().await;
         let line = self.settle("greeting", line)?.ok_or_else(|| lost("greeting"))?;
         let mut words = line.splitn(3, ' ');
         let (star, word, text) = (words.next(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -144,11 +140,10 @@ impl Wire {
             return Err(self.fail(Error::Lost { command: unfinished, reason: "it was given up".to_owned() }));
         }
         self.busy = Some(name);
-        self.set_deadline(bounds.literals);
+        self.expect_answer();
         self.tag.1 = self.tag.1.wrapping_add(1);
-        let tag = format!("{:08x}.{}", self.tag.0, self.tag.1);
+        let tag = format!("{:016x}", self.tag.0.hash_one(self.tag.1));
         let Some(client) = self.client.as_mut() else { return Err(lost(name)) };
-        client.get_mut().allow_silence(self.io_timeout);
         if let Err(violation) = client.get_mut().begin(&tag, bounds) {
             return Err(self.broken(name, violation));
         }
@@ -165,7 +160,7 @@ impl Wire {
             stream.write_all(&bytes).await?;
             stream.flush().await
         });
-        let written = written.await;
+        let written = written.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         self.settle(name, written)
     }
 
@@ -173,7 +168,7 @@ impl Wire {
     pub(super) async fn next(&mut self) -> Result<Answer, Error> {
         let name = self.busy.unwrap_or("reading");
         let Some(client) = self.client.as_mut() else { return Err(lost(name)) };
-        let response = timeout_at(self.deadline, client.read_response()).await;
+        let response = client.read_response().await;
         let Some(response) = self.settle(name, response)? else { return Err(self.fail(lost(name))) };
         let Some(client) = self.client.as_mut() else { return Err(lost(name)) };
         match translate(response.parsed(), client.get_mut()) {
@@ -195,18 +190,12 @@ impl Wire {
     /// The command under way waits for news: the server may be silent for so long, and then for an answer.
     pub(super) fn allow_silence(&mut self, silence: Duration) {
         let silence = silence.saturating_add(self.io_timeout);
-        self.deadline = later(silence.saturating_add(self.io_timeout));
-        if let Some(client) = self.client.as_mut() {
-            client.get_mut().allow_silence(silence);
-        }
+        self.allow(silence, silence.saturating_add(self.io_timeout));
     }
 
     /// Ends [`Self::allow_silence`].
     pub(super) fn expect_answer(&mut self) {
-        self.set_deadline(0);
-        if let Some(client) = self.client.as_mut() {
-            client.get_mut().allow_silence(self.io_timeout);
-        }
+        self.allow(self.io_timeout, self.io_timeout.saturating_mul(SILENCES));
     }
 
     /// How many untagged lines nobody read.
@@ -226,23 +215,15 @@ impl Wire {
         self.max_line
     }
 
-    fn set_deadline(&mut self, bytes: u64) {
-        let transfer = Duration::from_secs(bytes.checked_div(SLOWEST_BYTES_A_SECOND).unwrap_or(0));
-        self.deadline = later(self.io_timeout.saturating_mul(SILENCES).saturating_add(transfer));
+    fn allow(&mut self, silence: Duration, total: Duration) {
+        if let Some(client) = self.client.as_mut() {
+            client.get_mut().allow(silence, total);
+        }
     }
 
     /// What came of waiting for the network; any failure ends the connection.
-    fn settle<T>(
-        &mut self,
-        command: &'static str,
-        result: Result<io::Result<T>, tokio::time::error::Elapsed>,
-    ) -> Result<T, Error> {
-        let error = match result {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => from_io(command, error),
-            Err(_) => Error::Timeout { command, waited_for: "the whole answer" },
-        };
-        Err(self.fail(error))
+    fn settle<T>(&mut self, command: &'static str, result: io::Result<T>) -> Result<T, Error> {
+        result.map_err(|error| self.fail(from_io(command, error)))
     }
 
     fn unexpected_continue(&mut self, name: &'static str) -> Error {
@@ -264,14 +245,10 @@ fn lost(command: &'static str) -> Error {
     Error::Lost { command, reason: "closed by the server".to_owned() }
 }
 
-fn later(time: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(time).unwrap_or(now)
-}
-
 fn from_io(command: &'static str, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::TimedOut {
-        return Error::Timeout { command, waited_for: "any sign" };
+        let too_slow = error.get_ref().is_some_and(|inner| inner.is::<TooSlow>());
+        return Error::Timeout { command, waited_for: if too_slow { "the whole answer" } else { "any sign" } };
     }
     if error.get_ref().is_some_and(|inner| inner.is::<Violation>()) {
         let violation = error.into_inner().and_then(|inner| inner.downcast::<Violation>().ok());

@@ -15,6 +15,8 @@ use super::error::{Violation, excerpt};
 const MAX_DEPTH: u32 = 32;
 /// Ids of one `* SEARCH` line as it is handed on.
 const IDS_A_LINE: usize = 500;
+/// Bytes outside literals that one command's answer may have: the UIDs of more than a million mails.
+const MAX_TEXT: usize = 16 << 20;
 /// Length of the mark that stands in place of a literal: NUL, which no line can hold, and 8 hexadecimal digits.
 const MARK: usize = 9;
 
@@ -78,6 +80,10 @@ pub(super) struct Framer {
     /// The response that a literal has interrupted.
     open: Option<Kind>,
     depth: u32,
+    /// Bytes of the response so far, its literals aside.
+    response: usize,
+    /// Bytes outside literals that the answer may still have.
+    text: usize,
     /// Bytes of the input that were searched for a line end before.
     scanned: usize,
     literal: Option<Literal>,
@@ -93,6 +99,8 @@ impl Framer {
             tag: None,
             open: None,
             depth: 0,
+            response: 0,
+            text: MAX_TEXT,
             scanned: 0,
             literal: None,
             literals: Vec::new(),
@@ -104,6 +112,7 @@ impl Framer {
     pub(super) fn begin(&mut self, tag: &str, bounds: Bounds) {
         self.tag = Some(tag.to_owned());
         self.bounds = bounds;
+        self.text = MAX_TEXT;
         self.literals.clear();
     }
 
@@ -139,6 +148,11 @@ impl Framer {
         let literal = self.literal.as_mut()?;
         let missing = literal.length.saturating_sub(literal.data.len());
         (missing > 0).then_some((&mut literal.data, missing))
+    }
+
+    /// Whether what was handed on so far ends with a response.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.open.is_none() && self.literal.is_none()
     }
 
     /// The literal that a mark stands for; each is given out once.
@@ -190,6 +204,7 @@ impl Framer {
             return Err(self.too_long(input));
         };
         let piece = input.split_to(at);
+        self.charge(piece.len())?;
         let rest = input.split();
         input.extend_from_slice(b"* SEARCH");
         input.extend_from_slice(&rest);
@@ -197,14 +212,33 @@ impl Framer {
         search(&piece, output)
     }
 
+    /// What comes costs from what the answer may have: each line, whatever it is, and each byte.
+    fn charge(&mut self, bytes: usize) -> Result<(), Violation> {
+        let Some(text) = self.text.checked_sub(bytes) else {
+            return Err(Violation { rule: "too_many_bytes", detail: "the answer does not end".to_owned() });
+        };
+        self.text = text;
+        Ok(())
+    }
+
     fn line(&mut self, line: &[u8], output: &mut BytesMut) -> Result<(), Violation> {
+        let Some(lines) = self.bounds.lines.checked_sub(1) else {
+            return Err(Violation { rule: "too_many_lines", detail: "the answer does not end".to_owned() });
+        };
+        self.bounds.lines = lines;
+        self.charge(line.len())?;
         let kind = match self.open.take() {
             Some(kind) => kind,
             None => {
-                self.depth = 0;
+                (self.depth, self.response) = (0, 0);
                 self.classify(line)?
             }
         };
+        // Whoever puts a response together again reads all of it anew with each of its lines.
+        self.response = self.response.saturating_add(line.len());
+        if self.response > self.max_line && kind != Kind::Search {
+            return Err(self.too_long(line));
+        }
         match kind {
             Kind::Search => search(line, output)?,
             Kind::Capability => capability(line, output),
@@ -222,11 +256,7 @@ impl Framer {
         Ok(())
     }
 
-    fn classify(&mut self, line: &[u8]) -> Result<Kind, Violation> {
-        let Some(lines) = self.bounds.lines.checked_sub(1) else {
-            return Err(Violation { rule: "too_many_lines", detail: "the answer does not end".to_owned() });
-        };
-        self.bounds.lines = lines;
+    fn classify(&self, line: &[u8]) -> Result<Kind, Violation> {
         if let Some(data) = line.strip_prefix(b"* ") {
             return Ok(untagged(data));
         }
@@ -249,7 +279,7 @@ impl Framer {
         let line = without_nil_date(line);
         match self.open_literal(&line, Kind::Fetch)? {
             Some(before) => {
-                output.extend_from_slice(line.get(..before).unwrap_or_default());
+                output.extend(without_nul(line.get(..before).unwrap_or_default()));
                 output.extend_from_slice(format!("{{{MARK}}}\r\n").as_bytes());
             }
             None => end_line(&line, output),
@@ -312,12 +342,16 @@ fn untagged(data: &[u8]) -> Kind {
 }
 
 /// NUL stands for a literal in what is handed on, so none may come from outside.
+fn without_nul(line: &[u8]) -> impl Iterator<Item = u8> {
+    line.iter().map(|b| if *b == 0 { b'?' } else { *b })
+}
+
 fn end_line(line: &[u8], output: &mut BytesMut) {
-    output.extend(line.iter().map(|b| if *b == 0 { b'?' } else { *b }));
+    output.extend(without_nul(line));
     output.extend_from_slice(b"\r\n");
 }
 
-/// `imap-proto` 0.17 panics where a byte above 0x7F follows a response code without a blank.
+/// `imap-proto` 0.17 panics where a byte above 0x7F follows a response code without a blank, and refuses a CR in a text.
 fn status(line: &[u8], output: &mut BytesMut) {
     let mut mended = Vec::with_capacity(line.len().saturating_add(8));
     for (i, byte) in line.iter().enumerate() {
@@ -325,21 +359,23 @@ fn status(line: &[u8], output: &mut BytesMut) {
         if *byte >= 0x80 && before == Some(&b']') {
             mended.push(b' ');
         }
-        mended.push(*byte);
+        mended.push(if *byte == b'\r' { b' ' } else { *byte });
     }
     end_line(&mended, output);
 }
 
-/// One line for each [`IDS_A_LINE`] ids: the parser's time is quadratic. The list ends at what is no number, as
-/// `(MODSEQ 7)`; a number that is no UID is an error, never a shorter list.
+/// One line for each [`IDS_A_LINE`] ids: the parser's time is quadratic. The list ends at a parenthesis, as `(MODSEQ 7)`;
+/// anything else that is no UID is an error, never a shorter list.
 fn search(line: &[u8], output: &mut BytesMut) -> Result<(), Violation> {
     let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(2);
-    let ids: Vec<&[u8]> = words.take_while(|word| word.iter().all(u8::is_ascii_digit)).collect();
+    let ids: Vec<&[u8]> = words.take_while(|word| word.first() != Some(&b'(')).collect();
     for id in &ids {
-        let number = std::str::from_utf8(id).ok().and_then(|digits| digits.parse::<u32>().ok());
-        if number.is_none() {
-            let detail = format!("{} in a list of UIDs", excerpt(&String::from_utf8_lossy(id)));
-            return Err(Violation { rule: "uid_too_big", detail });
+        let digits = Some(*id).filter(|id| id.iter().all(u8::is_ascii_digit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        if digits.and_then(|digits| digits.parse::<u32>().ok()).is_none() {
+            let start = String::from_utf8_lossy(id.get(..60).unwrap_or(id));
+            let detail = format!("{} in a list of UIDs", excerpt(&start));
+            return Err(Violation { rule: "not_a_uid", detail });
         }
     }
     for part in ids.chunks(IDS_A_LINE) {

@@ -17,6 +17,8 @@ use tokio::time::{Instant, Sleep};
 use super::error::Violation;
 use super::frame::{Bounds, Framer, Step};
 
+/// Bytes a second that an answer must bring, on the whole, to be waited for beyond its time.
+const SLOWEST: u64 = 4 << 10;
 /// Bytes that are asked of the network at once, outside literals.
 const CHUNK: usize = 16 << 10;
 
@@ -24,6 +26,11 @@ const CHUNK: usize = 16 << 10;
 pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Transport for T {}
+
+/// The server is not silent, and its answer does not come to an end.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer comes too slowly")]
+pub(super) struct TooSlow;
 
 /// The guarded stream.
 #[derive(Debug)]
@@ -33,26 +40,31 @@ pub(super) struct Guard {
     input: BytesMut,
     output: BytesMut,
     silence: Duration,
+    /// When the answer must be here; what comes moves it.
+    deadline: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Guard {
     pub(super) fn new(inner: Box<dyn Transport>, max_line: usize, silence: Duration) -> Self {
+        let deadline = later(Instant::now(), silence);
         Self {
             inner,
             framer: Framer::new(max_line, Bounds::default()),
             input: BytesMut::new(),
             output: BytesMut::new(),
             silence,
-            timer: Box::pin(tokio::time::sleep(silence)),
+            deadline,
+            timer: Box::pin(tokio::time::sleep_until(deadline)),
         }
     }
 
     /// A command with this tag is about to be written. What is buffered came before the command and cannot be its
     /// answer: only untagged data may wait there.
     pub(super) fn begin(&mut self, tag: &str, bounds: Bounds) -> Result<(), Violation> {
-        let first = self.input.first().copied();
-        if !self.output.is_empty() || first.is_some_and(|b| !matches!(b, b'*' | b'\r' | b'\n')) {
+        let mut lines = <[u8]>::split(&self.input, |b| *b == b'\n');
+        let untagged = |line: &[u8]| matches!(line.first(), None | Some(b'*' | b'\r'));
+        if !self.output.is_empty() || !lines.all(untagged) {
             let detail = "an answer was there before the command".to_owned();
             return Err(Violation { rule: "early_answer", detail });
         }
@@ -60,9 +72,11 @@ impl Guard {
         Ok(())
     }
 
-    /// From now on the server may be silent for so long.
-    pub(super) fn allow_silence(&mut self, silence: Duration) {
+    /// From now on the server may be silent for so long, and take so long in all. Each byte that comes earns it time: a
+    /// large mail may come slowly, and whoever drips a byte a minute gets none.
+    pub(super) fn allow(&mut self, silence: Duration, total: Duration) {
         self.silence = silence;
+        self.deadline = later(Instant::now(), total);
         self.restart_timer();
     }
 
@@ -101,10 +115,16 @@ impl Guard {
     }
 
     fn restart_timer(&mut self) {
-        // A silence that ends after the end of time never ends.
-        if let Some(end) = Instant::now().checked_add(self.silence) {
-            self.timer.as_mut().reset(end);
-        }
+        let silent = later(Instant::now(), self.silence);
+        self.timer.as_mut().reset(silent.min(self.deadline));
+    }
+
+    /// So many bytes have come.
+    fn heard(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let earned = bytes.saturating_mul(1_000_000).checked_div(SLOWEST).unwrap_or(0);
+        self.deadline = later(self.deadline, Duration::from_micros(earned));
+        self.restart_timer();
     }
 
     /// Reads once: into the literal that is under way, or into the input. How many bytes; 0 is the end.
@@ -119,20 +139,33 @@ impl Guard {
                 pin!(self.inner.read_buf(&mut self.input)).poll(cx)
             }
         };
-        if read.is_ready() {
-            self.restart_timer();
+        if let Poll::Ready(Ok(bytes)) = &read {
+            self.heard(*bytes);
+        }
+        let late = Instant::now() >= self.deadline;
+        if read.is_ready() && !late {
             return read;
         }
-        ready!(self.timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the server is silent")))
+        if !late {
+            ready!(self.timer.as_mut().poll(cx));
+        }
+        Poll::Ready(Err(match Instant::now() >= self.deadline {
+            true => io::Error::new(io::ErrorKind::TimedOut, TooSlow),
+            false => io::Error::new(io::ErrorKind::TimedOut, "the server is silent"),
+        }))
     }
+}
+
+fn later(from: Instant, time: Duration) -> Instant {
+    from.checked_add(time).unwrap_or(from)
 }
 
 impl AsyncRead for Guard {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let guard = self.get_mut();
         loop {
-            if !guard.output.is_empty() {
+            // Responses are handed on whole: async-imap reads one from its beginning with each piece that it is given.
+            if !guard.output.is_empty() && guard.framer.is_whole() {
                 let some = guard.output.len().min(buffer.remaining());
                 buffer.put_slice(&guard.output.split_to(some));
                 return Poll::Ready(Ok(()));

@@ -16,6 +16,8 @@ pub mod fetch;
 mod frame;
 mod guard;
 mod heard;
+#[cfg(test)]
+mod hostile;
 pub mod idle;
 pub mod session;
 #[cfg(test)]
