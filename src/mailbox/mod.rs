@@ -100,15 +100,14 @@ struct Mailbox {
     stop: Stop,
     folders: Vec<Folder>,
     report: Report,
-    /// The server has refused IDLE.
-    no_idle: bool,
+    idling: wait::Idling,
 }
 
 impl Mailbox {
     fn new(context: Context, stop: Stop) -> Self {
         let folders = context.config.folders.iter().map(|name| Folder::new(&context.name, name)).collect();
         let report = Report::new(&context);
-        Self { context, stop, folders, report, no_idle: false }
+        Self { context, stop, folders, report, idling: wait::Idling::default() }
     }
 
     fn stopping(&self) -> bool {

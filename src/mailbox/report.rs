@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Context, Trouble};
 use crate::backoff::Backoff;
+use crate::config;
 use crate::fault::Fault;
 use crate::imap::error::Stage;
 use crate::imap::{Error, Session};
@@ -18,6 +19,9 @@ const DENIED_TRIES: u32 = 3;
 const DENIED_WAIT: Duration = Duration::from_secs(15 * 60);
 /// After so many failures in a row a person should look.
 const FAILURES_TO_ALARM: u32 = 3;
+/// A failure is forgotten once a session has worked for so long, or for `reconnect_max` if that is shorter: a server that
+/// ends each session after its first search is not called thirty times a minute.
+const SETTLED: Duration = Duration::from_secs(120);
 /// What a promised report may be late.
 const SLACK: Duration = Duration::from_secs(60);
 
@@ -33,6 +37,10 @@ pub(super) struct Report {
     denied: u32,
     /// What was told of the failure that lasts.
     told: Option<(Stage, &'static str)>,
+    /// It was told since then that the mailbox works again.
+    told_recovery: bool,
+    /// Since when the session has worked.
+    good_since: Option<Instant>,
     store_trouble: bool,
     /// For each folder: mails to take, and old mails that wait to be started.
     counts: Vec<(u64, u64)>,
@@ -49,6 +57,8 @@ impl Report {
             failures: 0,
             denied: 0,
             told: None,
+            told_recovery: false,
+            good_since: None,
             store_trouble: false,
             counts: vec![(0, 0); context.config.folders.len()],
         }
@@ -94,7 +104,7 @@ impl Report {
             status.last_success = Some(now);
             status.last_error = status.last_error.take().filter(|_| some_refused);
         });
-        if self.failures > 0 || self.store_trouble {
+        if (self.failures > 0 && !self.told_recovery) || self.store_trouble {
             tracing::info!(
                 event = event::MAILBOX_STATE,
                 mailbox = %self.context.name,
@@ -105,16 +115,40 @@ impl Report {
                 "The mailbox works again.",
             );
         }
-        (self.failures, self.denied, self.told, self.store_trouble) = (0, 0, None, false);
+        (self.denied, self.told_recovery, self.store_trouble) = (0, true, false);
+        self.good_since.get_or_insert_with(Instant::now);
+        self.forget_if_settled();
+    }
+
+    fn forget_if_settled(&mut self) {
+        let settled = SETTLED.min(self.context.config.reconnect_max.0);
+        if self.good_since.is_some_and(|since| since.elapsed() >= settled) {
+            (self.failures, self.told) = (0, None);
+        }
+    }
+
+    /// IDLE is not used for a while.
+    pub(super) fn no_idle(&self, reason: &str) {
+        tracing::debug!(
+            event = event::MAILBOX_STATE,
+            mailbox = %self.context.name,
+            from = %MailboxState::Idle,
+            to = %MailboxState::Wait,
+            reason,
+            "The mailbox is polled for an hour.",
+        );
     }
 
     /// The session failed. How long to wait.
     pub(super) fn failed(&mut self, error: &Error) -> Duration {
+        self.forget_if_settled();
+        self.good_since = None;
         self.failures = self.failures.saturating_add(1);
         if matches!(error, Error::Denied { .. }) {
             self.denied = self.denied.saturating_add(1);
         }
-        let delay = self.delay(error.fault());
+        let config = &self.context.config;
+        let delay = delay(config, error.fault(), self.failures, self.denied);
         let for_a_person = matches!(error.fault(), Fault::Unauthorized | Fault::Permanent);
         self.state(if for_a_person { MailboxState::Failed } else { MailboxState::Wait });
         let text = error.to_string();
@@ -188,18 +222,6 @@ impl Report {
         });
     }
 
-    fn delay(&self, fault: Fault) -> Duration {
-        let config = &self.context.config;
-        let (first, max) = (config.reconnect_first.0, config.reconnect_max.0);
-        let grown = Backoff { first, factor: 2.0, max, jitter: 0.3 }.random_delay(self.failures);
-        match fault {
-            Fault::Unauthorized if self.denied >= DENIED_TRIES => DENIED_WAIT.max(max),
-            Fault::Unauthorized | Fault::Permanent => max,
-            Fault::Throttled { retry_after } => retry_after.unwrap_or(max).max(grown),
-            Fault::Transient | Fault::Unknown => grown,
-        }
-    }
-
     /// Once for each kind of failure, and once more when it lasts.
     fn tell(&mut self, error: &Error, delay: Duration) {
         let (name, stage, error_class) = (self.context.name.as_str(), error.stage(), error.class());
@@ -209,6 +231,7 @@ impl Report {
             tracing::debug!(event = event::MAILBOX_CONNECT_FAILED, mailbox = name, %stage, error_class, %error, attempt, retry_in_ms, "No session with the mail server still.");
             return;
         }
+        self.told_recovery = false;
         match error {
             Error::Denied { mechanism, text, .. } => tracing::error!(
                 event = event::MAILBOX_AUTH_DENIED,
@@ -241,6 +264,44 @@ impl Report {
     }
 }
 
+/// How long to wait after so many failures in a row, of which so many were denied sign-ins.
+fn delay(config: &config::Mailbox, fault: Fault, failures: u32, denied: u32) -> Duration {
+    let (first, max) = (config.reconnect_first.0, config.reconnect_max.0);
+    let grown = Backoff { first, factor: 2.0, max, jitter: 0.3 }.random_delay(failures);
+    match fault {
+        Fault::Unauthorized if denied >= DENIED_TRIES => DENIED_WAIT.max(max),
+        Fault::Unauthorized | Fault::Permanent => max,
+        Fault::Throttled { retry_after } => retry_after.unwrap_or(max).max(grown),
+        Fault::Transient | Fault::Unknown => grown,
+    }
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often a server is called within the first hour in which every session fails so.
+    fn calls_in_an_hour(fault: Fault, denied: bool) -> u32 {
+        let (mut calls, mut time) = (0_u32, Duration::ZERO);
+        while time < Duration::from_secs(3600) {
+            calls = calls.saturating_add(1);
+            let denied = if denied { calls } else { 0 };
+            time = time.saturating_add(delay(&config::Mailbox::default(), fault, calls, denied));
+        }
+        calls
+    }
+
+    #[test]
+    fn no_server_is_called_again_and_again() {
+        assert!(calls_in_an_hour(Fault::Transient, false) <= 30);
+        assert!(calls_in_an_hour(Fault::Throttled { retry_after: None }, false) <= 12);
+        assert!(calls_in_an_hour(Fault::Throttled { retry_after: Some(Duration::from_secs(1800)) }, false) <= 2);
+        assert!(calls_in_an_hour(Fault::Unauthorized, false) <= 12);
+        // Accounts are locked by those who try.
+        assert!(calls_in_an_hour(Fault::Unauthorized, true) <= 6);
+    }
 }

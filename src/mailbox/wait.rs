@@ -15,8 +15,40 @@ use crate::queue::Queue;
 use crate::stop::{Phase, Stop};
 use crate::telemetry::progress::MailboxState;
 
+/// Where IDLE does not work, it is tried again after so long.
+const NO_IDLE: Duration = Duration::from_secs(3600);
+/// So many sessions in a row that end in their IDLE before its time mean that it does not work.
+const BREAKS: u32 = 3;
 /// Outcomes that follow each other closely are acted on together.
 const GATHER: Duration = Duration::from_millis(300);
+
+/// Whether IDLE works with this server.
+#[derive(Debug, Default)]
+pub(super) struct Idling {
+    /// Sessions in a row that ended in IDLE.
+    breaks: u32,
+    /// The mailbox is polled until then.
+    not_before: Option<Instant>,
+}
+
+impl Idling {
+    fn works(&self) -> bool {
+        self.not_before.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// Why it is not used from now on, if it is not.
+    fn note(&mut self, idled: Result<&Idled, &Error>) -> Option<&'static str> {
+        self.breaks = if idled.is_err() { self.breaks.saturating_add(1) } else { 0 };
+        let reason = match idled {
+            Ok(Idled::Refused) => "idle_refused",
+            Err(_) if self.breaks >= BREAKS => "idle_breaks",
+            Ok(_) | Err(_) => return None,
+        };
+        self.breaks = 0;
+        self.not_before = Instant::now().checked_add(NO_IDLE);
+        Some(reason)
+    }
+}
 
 impl Mailbox {
     /// Waits until a folder is due, or the daemon drains.
@@ -27,7 +59,7 @@ impl Mailbox {
             self.folders.iter_mut().take(1).for_each(Folder::note_news);
             return Ok(());
         }
-        let idle = first && !self.no_idle && config.mode == Mode::Auto && session.can_idle();
+        let idle = first && self.idling.works() && config.mode == Mode::Auto && session.can_idle();
         let time = self.time_to_wait(idle);
         self.report.state(if idle { MailboxState::Idle } else { MailboxState::Wait });
         self.report.beat(time.saturating_add(self.longest_silence()));
@@ -35,8 +67,11 @@ impl Mailbox {
         let (why, acts) = match idle {
             true => {
                 let mut acts = Vec::new();
-                let why = session.idle(time, async { acts = called.await }).await?;
-                (why, acts)
+                let why = session.idle(time, async { acts = called.await }).await;
+                if let Some(reason) = self.idling.note(why.as_ref()) {
+                    self.report.no_idle(reason);
+                }
+                (why?, acts)
             }
             false => match tokio::time::timeout(time, called).await {
                 Ok(acts) => (Idled::Called, acts),
@@ -52,8 +87,7 @@ impl Mailbox {
             Idled::News => self.folders.iter_mut().take(1).for_each(Folder::note_news),
             // The folder stays selected, so a search is enough.
             Idled::Late if idle => self.folders.iter_mut().take(1).for_each(Folder::note_news),
-            Idled::Refused => self.no_idle = true,
-            Idled::Called | Idled::Late => {}
+            Idled::Called | Idled::Late | Idled::Refused => {}
         }
         Ok(())
     }
@@ -99,4 +133,29 @@ async fn acts(queue: &Queue, folders: &[Folder]) -> Vec<usize> {
         }
     }
     acts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> Error {
+        Error::Lost { command: "IDLE", reason: "closed by the server".to_owned() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_that_ends_sessions_is_given_up_for_an_hour() {
+        let mut idling = Idling::default();
+        for _ in 1..BREAKS {
+            assert_eq!(idling.note(Err(&lost())), None);
+        }
+        assert_eq!((idling.note(Ok(&Idled::Late)), idling.works()), (None, true));
+        for _ in 1..BREAKS {
+            assert_eq!(idling.note(Err(&lost())), None);
+        }
+        assert_eq!((idling.note(Err(&lost())), idling.works()), (Some("idle_breaks"), false));
+        tokio::time::advance(NO_IDLE).await;
+        assert!(idling.works());
+        assert_eq!((idling.note(Ok(&Idled::Refused)), idling.works()), (Some("idle_refused"), false));
+    }
 }
