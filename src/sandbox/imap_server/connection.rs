@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -25,7 +26,7 @@ const MAX_LITERALS: usize = 10;
 /// Serves one client until either side ends it.
 pub(super) async fn run(socket: TcpStream, shared: Arc<Shared<World>>, options: Arc<Options>) {
     let number = shared.change(World::connect);
-    let session = Session { shared, options, secure: false, user: None, selected: None };
+    let session = Session { shared, options, secure: false, identified: false, user: None, selected: None };
     let connection = Connection { number, session, wire: Wire::new(Box::new(socket)) };
     // An error means that the client is gone, which ends the connection as well.
     connection.converse().await.ok();
@@ -88,6 +89,11 @@ impl Connection {
                 let untagged = without(&answer.untagged, text.as_bytes());
                 self.send_answer(tag, &Answer { untagged, ..answer }).await
             }
+            Some(Step::Behind(more)) => {
+                let answer = self.session.obey(command);
+                self.wire.send(&[answer.untagged, answer.tagged.line(tag), more].concat()).await?;
+                Ok(answer.after)
+            }
             Some(Step::Cut(n)) => {
                 let answer = self.session.obey(command);
                 let mut bytes = answer.untagged;
@@ -139,7 +145,7 @@ impl Connection {
     async fn prelude(&mut self, step: Option<Step>, tag: &str) -> io::Result<Option<After>> {
         Ok(Some(match step {
             None
-            | Some(Step::Instead(_) | Step::Cut(_) | Step::Without(_) | Step::Edit(_) | Step::EditThenClose(_)) => {
+            | Some(Step::Instead(_) | Step::Cut(_) | Step::Without(_) | Step::Edit(_) | Step::EditThenClose(_) | Step::Behind(_)) => {
                 return Ok(None);
             }
             Some(Step::Delay(time)) => {
@@ -161,6 +167,10 @@ impl Connection {
             }
             Some(Step::RawThenClose(bytes)) => {
                 self.wire.send(&with_tag(&bytes, tag)).await?;
+                After::Close
+            }
+            Some(Step::Endless(bytes, every)) => {
+                self.wire.send_endlessly(&with_tag(&bytes, tag), every).await?;
                 After::Close
             }
             Some(Step::Close) => After::Close,
@@ -318,6 +328,20 @@ impl Wire {
     async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await
+    }
+
+    /// Ends when the client has closed.
+    async fn send_endlessly(&mut self, bytes: &[u8], every: Option<Duration>) -> io::Result<()> {
+        let Some(every) = every else {
+            loop {
+                self.send(bytes).await?;
+            }
+        };
+        for byte in bytes.iter().cycle() {
+            tokio::time::sleep(every).await;
+            self.send(&[*byte]).await?;
+        }
+        Ok(())
     }
 
     /// Reads and forgets until the client closes.

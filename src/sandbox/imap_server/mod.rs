@@ -46,6 +46,8 @@ pub struct Options {
     pub keywords: bool,
     /// SELECT and STATUS tell UIDNEXT.
     pub uidnext: bool,
+    /// SELECT is refused to clients that have not sent ID.
+    pub requires_id: bool,
     /// IDLE tells of new mail; without, it is accepted and stays silent.
     pub idle_pushes: bool,
     /// Where INTERNALDATE comes from.
@@ -63,6 +65,7 @@ impl Default for Options {
             capabilities: all.map(str::to_owned).to_vec(),
             keywords: true,
             uidnext: true,
+            requires_id: false,
             idle_pushes: true,
             clock: Clock::system(),
         }

@@ -74,6 +74,11 @@ pub enum Step {
     Raw(Vec<u8>),
     /// Not carried out: these bytes as they are, `<tag>` replaced by the command's tag, and the connection is closed.
     RawThenClose(Vec<u8>),
+    /// The ordinary answer, and these bytes behind it in the same breath.
+    Behind(Vec<u8>),
+    /// Not carried out: these bytes as they are, `<tag>` replaced, then again and again until the client closes, in one
+    /// go or one byte each time that so long has passed.
+    Endless(Vec<u8>, Option<Duration>),
     /// Carried out; so many bytes of the ordinary answer, and the connection is closed.
     Cut(usize),
     /// Not carried out: no answer, and nothing is heard any more until the client closes.

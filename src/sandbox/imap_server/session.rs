@@ -22,6 +22,8 @@ pub(super) struct Session {
     pub(super) options: Arc<Options>,
     /// The connection is encrypted.
     pub(super) secure: bool,
+    /// The client has said who it is.
+    pub(super) identified: bool,
     pub(super) user: Option<String>,
     pub(super) selected: Option<Selected>,
 }
@@ -81,7 +83,10 @@ impl Session {
             "CAPABILITY" => Some(Answer::ok("done").with(format!("* CAPABILITY {}\r\n", self.capabilities()))),
             "NOOP" => Some(Answer::ok("done")),
             "LOGOUT" => Some(Answer { after: After::Close, ..Answer::ok("done").with("* BYE until next time\r\n") }),
-            "ID" if self.options.offers("ID") => Some(Answer::ok("done").with("* ID (\"name\" \"sandbox\")\r\n")),
+            "ID" if self.options.offers("ID") => {
+                self.identified = true;
+                Some(Answer::ok("done").with("* ID (\"name\" \"sandbox\")\r\n"))
+            }
             "STARTTLS" if self.offers_starttls() => Some(Answer { after: After::StartTls, ..Answer::ok("begin TLS") }),
             "LOGIN" if self.user.is_none() => self.login(&mut args),
             _ if self.user.is_none() => Some(Answer::bad("unknown command, or not signed in")),
@@ -152,6 +157,9 @@ impl Session {
         let name = folder_name(&args.text()?);
         self.selected = None;
         let user = self.user.clone()?;
+        if self.options.requires_id && !self.identified {
+            return Some(Answer::no("SELECT Unsafe Login. Who are you?"));
+        }
         let selected = self.shared.read(|world| {
             let folder = world.find(&user, &name)?;
             let read_only = examine || folder.read_only;
