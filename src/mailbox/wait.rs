@@ -85,8 +85,8 @@ impl Mailbox {
         }
         match why {
             Idled::News => self.folders.iter_mut().take(1).for_each(Folder::note_news),
-            // The folder stays selected, so a search is enough.
-            Idled::Late if idle => self.folders.iter_mut().take(1).for_each(Folder::note_news),
+            // A server that told nothing may have something: only a new SELECT shows all that there is.
+            Idled::Late if idle => self.folders.iter_mut().take(1).for_each(Folder::search_now),
             Idled::Called | Idled::Late | Idled::Refused => {}
         }
         Ok(())
