@@ -300,6 +300,11 @@ fn folders(mailbox: &Mailbox, table: &mut Table<'_>) {
             "write [\"INBOX\"]",
         );
     }
+    let names = mailbox.folders.iter().chain([&mailbox.move_to, &mailbox.failed_to]);
+    for name in names.filter(|name| name.chars().any(char::is_control)) {
+        let text = format!("folder `{}` has a control character in its name", name.escape_debug());
+        table.error("value", "folders", text, "no mail server has such a folder");
+    }
     let mut seen: Vec<String> = Vec::new();
     for folder in mailbox.folders.iter().map(|folder| folder_key(folder)) {
         if seen.contains(&folder) {
