@@ -244,6 +244,15 @@ async fn a_million_ids_take_no_time() {
     assert_eq!(uids.len(), 1_000_000);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_last_mail_is_left_out_of_a_search_behind_it() {
+    let (mut session, server) = signed_in("").await;
+    let folder = folder();
+    let searched = session.uids(Uid(8), &folder);
+    let (uids, lines) = tokio::join!(searched, serve(server, script(&["* SEARCH 7\r\n@ OK\r\n"])));
+    assert_eq!((uids.expect("uids").to_string(), lines), (String::new(), vec!["UID SEARCH UID 8:*".to_owned()]));
+}
+
 fn wanted() -> Vec<Metadata> {
     [1, 2, 3].map(|uid| Metadata { uid: Uid(uid), size: 4, internal_date: None }).to_vec()
 }

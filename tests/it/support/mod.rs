@@ -2,6 +2,7 @@
 
 pub(crate) mod daemon;
 pub(crate) mod dovecot;
+pub(crate) mod tried;
 pub(crate) mod world;
 
 pub(crate) use world::World;

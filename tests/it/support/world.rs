@@ -99,6 +99,11 @@ reconnect_max = "500ms"
         format!("{}[mailbox.support]\nuser = \"{USER}\"\n", self.base_config())
     }
 
+    /// The port of the mail server.
+    pub(crate) fn imap_port(&self) -> u16 {
+        self.imap_port
+    }
+
     /// [`Self::config`] with another mail server on loopback.
     pub(crate) fn config_at(&self, port: u16) -> String {
         self.config().replace(&format!("port = {}", self.imap_port), &format!("port = {port}"))
