@@ -9,8 +9,6 @@ use crate::support::tried::Tried;
 use crate::support::world::USER;
 
 const FAILED: &str = "mailbox.connect_failed";
-/// Patience for servers that have none coming to them.
-const HASTY: &str = "connect_timeout = \"400ms\"\nio_timeout = \"400ms\"\n";
 
 /// F1
 #[test]
@@ -36,7 +34,7 @@ fn a_greeting_that_does_not_come_is_not_waited_for() {
         (Step::Close, [("stage", "greeting"), ("error_class", "lost")]),
         (Step::RawThenClose(b"* OK almo".to_vec()), [("stage", "greeting"), ("error_class", "lost")]),
     ] {
-        let tried = Tried::new([Rule::on("GREETING", step)], HASTY);
+        let tried = Tried::new([Rule::on("GREETING", step)], "connect_timeout = \"400ms\"");
         tried.shows(FAILED, &fields);
         tried.no_secret_was_said();
         tried.heals();
@@ -54,7 +52,7 @@ fn only_a_server_that_says_ok_is_signed_in_to() {
         ("\r\n* OK\r\n", FAILED, [("stage", "greeting"), ("error_class", "greeting")]),
         ("\0\u{1b}[2J\u{fffd}\r\n", FAILED, [("stage", "greeting"), ("error", "\\u{1b}[2J")]),
     ] {
-        let tried = Tried::new([Rule::on("GREETING", Step::Raw(greeting.as_bytes().to_vec()))], HASTY);
+        let tried = Tried::new([Rule::on("GREETING", Step::Raw(greeting.as_bytes().to_vec()))], "");
         tried.shows(event, &fields);
         assert!(tried.world.imap.log().is_empty(), "{greeting}: {:?}", tried.world.imap.log());
         tried.heals();
@@ -89,13 +87,27 @@ fn a_server_that_is_full_is_no_wrong_password() {
         ("[LIMIT] later", "later"),
         ("[INUSE] another client is busy", "another client"),
         ("[THROTTLED] slow down", "slow down"),
-        ("[OVERQUOTA] Account exceeded command or bandwidth limits.", "bandwidth limits"),
         ("[SERVERBUG] oops", "oops"),
     ] {
         let tried = Tried::new([Rule::on("AUTHENTICATE", Step::no(text)).nth(1)], "");
         tried.shows(FAILED, &[("stage", "auth"), ("error_class", "refused"), ("level", "warn"), ("error", class)]);
         assert_eq!(tried.daemon.events("mailbox.auth_denied"), Vec::<Value>::new(), "{text}");
         tried.heals();
+    }
+}
+
+/// F7: with a time that the server names, or that is known of it.
+#[test]
+fn a_server_that_asks_for_patience_gets_it() {
+    for (text, least) in [
+        ("[LIMIT] Request is throttled. Suggested Backoff Time: 299910 milliseconds", 299_910),
+        ("[OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", 3_600_000),
+    ] {
+        let tried = Tried::new([Rule::on("AUTHENTICATE", Step::no(text))], "");
+        let line = tried.shows(FAILED, &[("stage", "auth"), ("error_class", "refused"), ("level", "warn")]);
+        assert!(line["retry_in_ms"].as_u64() >= Some(least), "{line}");
+        tried.daemon.stop();
+        assert_eq!(tried.world.imap.seen("AUTHENTICATE"), 1);
     }
 }
 
