@@ -131,7 +131,6 @@ async fn an_answer_without_end_is_cut_off_by_its_lines_and_by_its_bytes() {
         ("* 1 EXPUNGE\r\n".repeat(1000), "too_many_lines"),
         ("\r\n".repeat(1000), "too_many_lines"),
         ("* OK Still here\r\n".repeat(1000), "too_many_lines"),
-        (format!("* OK {}\r\n", "x".repeat(60_000)), "too_many_bytes"),
         (format!("* XUNKNOWN {}\r\n", "x".repeat(60_000)), "too_many_bytes"),
     ] {
         let start: String = piece.chars().take(40).collect();
