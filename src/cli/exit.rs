@@ -108,7 +108,7 @@ impl From<queue::Error> for Failure {
         let exit = match &error {
             queue::Error::Locked { .. } => Exit::CantCreate,
             queue::Error::Newer { .. } => Exit::Config,
-            queue::Error::NoRaw(_) => Exit::NoInput,
+            queue::Error::NoRaw(_) | queue::Error::DamagedRaw(_) => Exit::NoInput,
             queue::Error::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Exit::NoPerm,
             queue::Error::Damaged { .. }
             | queue::Error::File { .. }

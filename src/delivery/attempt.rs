@@ -43,7 +43,9 @@ pub(super) enum Out {
 impl From<queue::Error> for Out {
     fn from(error: queue::Error) -> Self {
         match error {
-            queue::Error::NoRaw(_) => Self::End(End::Failed { class: "no_raw".to_owned(), error: error.to_string() }),
+            queue::Error::NoRaw(_) | queue::Error::DamagedRaw(_) => {
+                Self::End(End::Failed { class: queue::Error::NO_RAW_CLASS.to_owned(), error: error.to_string() })
+            }
             other => Self::Store(other),
         }
     }

@@ -193,7 +193,10 @@ impl Report {
                 Trouble::Mail(_) => {}
             }
         }
-        self.context.progress.mailbox(&self.context.name, |status| status.last_error = Some(text));
+        self.context.progress.mailbox(&self.context.name, |status| {
+            status.up = false;
+            status.last_error = Some(text);
+        });
     }
 
     /// Mails of a folder that are still to be taken.

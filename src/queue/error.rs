@@ -57,6 +57,9 @@ pub enum Error {
     /// The raw mail is gone.
     #[error("the raw mail of {0} is no longer kept")]
     NoRaw(QueueId),
+    /// The raw mail is not what was stored: the disk or somebody has changed it, or taken it away.
+    #[error("the raw mail of {0} is damaged or missing in the store: `mailbridge queue retry` has it fetched again")]
+    DamagedRaw(QueueId),
     /// The store was opened with [`super::Queue::open_read_only`].
     #[error("the store is open for reading only")]
     ReadOnly,
@@ -66,13 +69,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The class of a mail that is dead because its raw mail is gone or damaged.
+    pub const NO_RAW_CLASS: &'static str = "no_raw";
+
     /// What it means for retries.
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Locked { .. } | Self::Newer { .. } | Self::Damaged { .. } | Self::NoRaw(_) | Self::ReadOnly => {
-                Fault::Permanent
-            }
+            Self::Locked { .. } | Self::Newer { .. } | Self::Damaged { .. } | Self::NoRaw(_) => Fault::Permanent,
+            Self::DamagedRaw(_) | Self::ReadOnly => Fault::Permanent,
             Self::Database { .. } | Self::File { .. } | Self::Closed => Fault::Transient,
         }
     }

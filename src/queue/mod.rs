@@ -11,6 +11,7 @@ pub mod state;
 mod claim;
 mod entry;
 mod error;
+mod file;
 mod intake;
 mod leftover;
 mod lock;
@@ -23,8 +24,8 @@ mod sql;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,6 +75,8 @@ struct Inner {
     options: Mutex<config::Store>,
     dir: PathBuf,
     lock_path: PathBuf,
+    /// The database's file, as it was opened.
+    file: Option<file::Identity>,
 }
 
 impl Queue {
@@ -93,9 +96,11 @@ impl Queue {
         create_private_dir(dir)?;
         let lock = lock::take(dir)?;
         let database = dir.join(DATABASE);
-        create_private(&database)?;
+        file::create(&database)?;
         let spool = Arc::new(Spool::open(dir)?);
         let mut conn = Connection::open(&database).map_err(Error::database("opening the store"))?;
+        // Before anything is set up: what is not ours, or newer, stays as it is to the last byte.
+        schema::version(&conn, &database, schema::STEPS.len())?;
         schema::prepare(&conn).map_err(|error| schema::judge(error, &database))?;
         let migrated_from = schema::migrate(&mut conn, &database, schema::STEPS)?;
         let recovery = recovery::recover(&mut conn, clock.now(), crash_strikes)?;
@@ -133,9 +138,9 @@ impl Queue {
         clock: Clock,
         options: config::Store,
     ) -> Self {
-        let (dir, lock_path) = (dir.to_owned(), lock::path(dir));
+        let (dir, lock_path, file) = (dir.to_owned(), lock::path(dir), file::Identity::of(&dir.join(DATABASE)));
         let options = Mutex::new(options);
-        Self { inner: Arc::new(Inner { writer, readers, spool, signals, clock, options, dir, lock_path }) }
+        Self { inner: Arc::new(Inner { writer, readers, spool, signals, clock, options, dir, lock_path, file }) }
     }
 
     /// From now on these options hold (all but the path).
@@ -224,23 +229,6 @@ impl Queue {
         self.write("counting a failed fetch", job).await
     }
 
-    /// Whether intake may go on (`max_size`, `min_free`).
-    ///
-    /// # Errors
-    /// When the file system does not say.
-    pub async fn room(&self) -> Result<Room, Error> {
-        let dir = self.inner.dir.clone();
-        let free_bytes = blocking(move || {
-            let stat = rustix::fs::statvfs(&dir).map_err(|errno| Error::file("measuring", &dir)(errno.into()))?;
-            Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-        })
-        .await?;
-        let raw_bytes = sql::unsigned(self.inner.signals.raw_bytes.load(Ordering::Relaxed));
-        let options = self.options();
-        let enough = raw_bytes < options.max_size.0 && free_bytes >= options.min_free.0;
-        Ok(Room { free_bytes, raw_bytes, enough })
-    }
-
     // ── delivery ──
 
     /// Claims at most `limit` due mails of the tenant, oldest first.
@@ -272,14 +260,15 @@ impl Queue {
     /// The bytes of a mail.
     ///
     /// # Errors
-    /// [`Error::NoRaw`] when they are no longer kept; as [`Self::folder`].
+    /// [`Error::NoRaw`] when they are no longer kept, [`Error::DamagedRaw`]; as [`Self::folder`].
     pub async fn raw(&self, id: QueueId) -> Result<Bytes, Error> {
         match self.read("reading the raw mail", move |conn| spool::find(conn, id)).await? {
             None => Err(Error::NoRaw(id)),
+            Some(Place::Damaged) => Err(Error::DamagedRaw(id)),
             Some(Place::Row(bytes)) => Ok(bytes.into()),
-            Some(Place::File(name)) => {
+            Some(Place::File { name, sha256 }) => {
                 let spool = Arc::clone(&self.inner.spool);
-                blocking(move || spool.load(&name)).await
+                blocking(move || spool.load(&name, &sha256)?.ok_or(Error::DamagedRaw(id))).await
             }
         }
     }
@@ -475,12 +464,6 @@ fn signals(conn: &Connection) -> Result<Signals, Error> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     // An error means that the runtime is going down.
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?
-}
-
-/// Makes an empty file that only its owner may read, if there is none.
-fn create_private(path: &Path) -> Result<(), Error> {
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    made.map(drop).map_err(Error::file("opening", path))
 }
 
 /// Makes a folder that only its owner may enter, if there is none.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{Row, params};
 
 use super::claim::DUPLICATE;
+use super::error::Error;
 use super::intake::UNFETCHABLE;
 use super::spool;
 use super::state::{Operation, State};
@@ -91,6 +92,9 @@ fn operate_one(tx: &mut Tx<'_>, operation: Operation, id: QueueId) -> rusqlite::
     match (operation, mail.state) {
         (Operation::Retry, State::Deferred) => now(tx, mail.seq)?,
         (Operation::Retry, _) => {
+            if mail.has_raw && can_be_fetched_again(&mail) {
+                forget_raw(tx, mail.seq)?;
+            }
             again(tx, mail.seq)?;
             renew(tx, mail.seq)?;
         }
@@ -134,11 +138,23 @@ fn refusal(mail: &Mail, operation: Operation) -> Option<String> {
             Some(message) => format!("already posted as message {message}"),
             None => "already posted".to_owned(),
         }),
-        (Operation::Retry, _) if !mail.has_raw && class != Some(UNFETCHABLE) => {
+        (Operation::Retry, _) if !mail.has_raw && !can_be_fetched_again(mail) => {
             Some("its raw mail is no longer kept".to_owned())
         }
         _ => None,
     }
+}
+
+/// Whether what is wrong with it is mended by fetching it again.
+fn can_be_fetched_again(mail: &Mail) -> bool {
+    matches!(mail.error_class.as_deref(), Some(UNFETCHABLE | Error::NO_RAW_CLASS))
+}
+
+/// Lets go of the raw mail, which is damaged.
+fn forget_raw(tx: &mut Tx<'_>, seq: i64) -> rusqlite::Result<()> {
+    let size = tx.first("SELECT raw_size FROM mail WHERE seq = ?1", [seq], |row| row.get::<_, Option<i64>>(0))?;
+    tx.execute("UPDATE mail SET raw_size = NULL WHERE seq = ?1", [seq])?;
+    spool::forget(tx, seq, size.flatten().unwrap_or(0))
 }
 
 /// A deferred mail is due now.

@@ -237,7 +237,7 @@ fn copy_aside(conn: &Connection, path: &Path, version: i64) -> Result<(), Error>
         }
         _ => {}
     }
-    super::create_private(copy)?;
+    super::file::create(copy)?;
     conn.execute("VACUUM INTO ?1", [copy.display().to_string()])
         .map_err(Error::database("copying the store before its migration"))?;
     Ok(())

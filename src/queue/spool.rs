@@ -8,12 +8,13 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
 
 use super::error::Error;
 use super::sql::integer;
@@ -48,8 +49,15 @@ pub(super) enum Spooled {
 pub(super) enum Place {
     /// In the database.
     Row(Vec<u8>),
-    /// In this file.
-    File(String),
+    /// In this file, if they still have this hash.
+    File {
+        /// The name within the spool folder.
+        name: String,
+        /// What was stored.
+        sha256: Vec<u8>,
+    },
+    /// In the database, but changed.
+    Damaged,
 }
 
 impl Spooled {
@@ -112,10 +120,14 @@ impl Spool {
         Ok(prepared)
     }
 
-    /// The bytes of a spool file. Blocks.
-    pub(super) fn load(&self, name: &str) -> Result<Bytes, Error> {
+    /// The bytes of a spool file; `None` when there is none with this hash. Blocks.
+    pub(super) fn load(&self, name: &str, sha256: &[u8]) -> Result<Option<Bytes>, Error> {
         let path = self.dir.join(name);
-        std::fs::read(&path).map(Bytes::from).map_err(Error::file("reading the spool file", &path))
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes).filter(|bytes| is(bytes, sha256)).map(Bytes::from)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::file("reading the spool file", &path)(error)),
+        }
     }
 
     /// Removes a file that no row names any longer. If it cannot be removed now it is at the next start.
@@ -163,14 +175,21 @@ impl Spool {
     }
 }
 
+/// Whether these bytes are what was stored. Disks change bits, and not every file system sees it.
+fn is(raw: &[u8], sha256: &[u8]) -> bool {
+    Sha256::digest(raw)[..] == *sha256
+}
+
 /// Where the bytes of a mail lie; `None` when they are no longer kept.
 pub(super) fn find(conn: &Connection, id: QueueId) -> rusqlite::Result<Option<Place>> {
     let mut statement =
-        conn.prepare_cached("SELECT bytes, file FROM raw WHERE seq = (SELECT seq FROM mail WHERE id = ?1)")?;
+        conn.prepare_cached("SELECT bytes, file, sha256 FROM raw JOIN mail USING (seq) WHERE id = ?1")?;
     let read = |row: &rusqlite::Row<'_>| {
-        Ok(match row.get::<_, Option<String>>(1)? {
-            Some(name) => Place::File(name),
-            None => Place::Row(row.get(0)?),
+        let (bytes, name, sha256): (Option<Vec<u8>>, Option<String>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(match (name, bytes) {
+            (Some(name), _) => Place::File { name, sha256 },
+            (None, Some(bytes)) if is(&bytes, &sha256) => Place::Row(bytes),
+            (None, _) => Place::Damaged,
         })
     };
     statement.query_row([id], read).optional()
@@ -202,9 +221,10 @@ mod tests {
         let prepared = spool.prepare(mails, 4).expect("written");
         assert!(matches!(&prepared[0], Spooled::Row(raw) if &raw[..] == b"1234"));
         let Spooled::File { name, size: 5 } = &prepared[1] else { panic!("{prepared:?}") };
-        assert_eq!(&spool.load(name).expect("there")[..], b"12345");
+        let sha256 = Sha256::digest(b"12345");
+        assert_eq!(spool.load(name, &sha256).expect("read").as_deref(), Some(&b"12345"[..]));
+        assert_eq!(spool.load(name, b"other").expect("read"), None);
         spool.unlink(name);
-        let missing = spool.load(name).expect_err("gone").to_string();
-        assert!(missing.starts_with("reading the spool file /"), "{missing}");
+        assert_eq!(spool.load(name, &sha256).expect("looked for"), None);
     }
 }
