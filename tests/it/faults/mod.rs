@@ -2,6 +2,7 @@
 
 mod answers;
 mod connection;
+mod crash;
 mod fetch;
 mod hostile;
 mod identity;

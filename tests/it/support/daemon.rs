@@ -114,17 +114,27 @@ impl Daemon {
 
     /// Waits for the end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        while let Ok(None) = self.child.try_wait() {
-            assert!(Instant::now() < deadline, "the daemon does not end");
-            // The log's end is the process's end, nearly: a wake-up, not a sleep.
-            let lines = self.log.lines.lock().expect("the log");
-            drop(self.log.grown.wait_timeout(lines, std::time::Duration::from_millis(20)));
-        }
+        assert!(self.ends_before(|_| false), "the daemon does not end");
         if let Some(reader) = self.reader.take() {
             reader.join().expect("the log's reader");
         }
         self.child.wait().expect("the daemon's status")
+    }
+
+    /// Waits until the daemon has ended (true) or `done` holds. Gives up with neither.
+    #[track_caller]
+    pub(crate) fn ends_before(&mut self, done: impl Fn(&Self) -> bool) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while let Ok(None) = self.child.try_wait() {
+            if done(self) {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "neither the end nor what was waited for comes");
+            // The log's end is the process's end, nearly: a wake-up, not a sleep.
+            let lines = self.log.lines.lock().expect("the log");
+            drop(self.log.grown.wait_timeout(lines, std::time::Duration::from_millis(20)));
+        }
+        true
     }
 
     /// SIGTERM, and the end: the exit code must be 0.

@@ -1,7 +1,9 @@
 //! What the stories stand on: a world (mail server, API, folder) and the real daemon in it, as a process.
 
 pub(crate) mod daemon;
+pub(crate) mod disk;
 pub(crate) mod dovecot;
+pub(crate) mod steps;
 pub(crate) mod tried;
 pub(crate) mod world;
 

@@ -131,10 +131,15 @@ reconnect_max = "500ms"
 
     /// Starts the daemon with this configuration.
     pub(crate) fn daemon_unready(&self, config: &str) -> Daemon {
+        Daemon::spawn(self.command(config))
+    }
+
+    /// The command that starts the daemon with this configuration.
+    pub(crate) fn command(&self, config: &str) -> Command {
         let path = self.write_config(config);
         let mut command = Command::new(PROGRAM);
         command.arg("run").arg("--config").arg(path).env_clear();
-        Daemon::spawn(command)
+        command
     }
 
     /// Runs a command against this world's configuration.
