@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::queue::Queue;
 use crate::stop::{Phase, Stop};
 use crate::telemetry::progress::Progress;
+use crate::telemetry::{event, sink};
 
 /// Between ticks, unless the watchdog wants them more often.
 const TICK: Duration = Duration::from_secs(5);
@@ -65,6 +66,7 @@ impl Tick {
         let mut tick = interval(half.unwrap_or(TICK).clamp(Duration::from_millis(100), TICK));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = (String::new(), None);
+        let mut lost = 0;
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
@@ -73,6 +75,7 @@ impl Tick {
             if half.is_some() && self.progress.overdue().is_empty() {
                 send(&[NotifyState::Watchdog]).await;
             }
+            tell_lost_lines(&mut lost);
             self.tell_status(&mut told).await;
         }
     }
@@ -91,6 +94,16 @@ impl Tick {
             send(&[NotifyState::Status(&line)]).await;
             *last = line;
         }
+    }
+}
+
+/// Says how many log lines were lost, when there are more than when it was said last. If this line is lost too, then that is
+/// one more.
+fn tell_lost_lines(told: &mut u64) {
+    let lines = sink::lost();
+    if lines > *told {
+        tracing::warn!(event = event::LOG_LOST, lines, "The log did not take these lines in time.");
+        *told = lines;
     }
 }
 

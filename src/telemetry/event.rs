@@ -85,6 +85,8 @@ events! {
     CRASH_PARKED = "crash.parked";
     /// Somebody acted on the queue.
     ADMIN_ACTION = "admin.action";
+    /// Log lines could not be written in time.
+    LOG_LOST = "log.lost";
     /// A task panicked and was started again.
     TASK_PANICKED = "task.panicked";
 }

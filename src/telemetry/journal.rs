@@ -7,6 +7,7 @@
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::{Event, Level, Subscriber};
@@ -14,6 +15,7 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use crate::telemetry::line::Entry;
 use crate::telemetry::personal::harmless;
+use crate::telemetry::sink;
 
 /// Where the journal listens.
 pub const SOCKET: &str = "/run/systemd/journal/socket";
@@ -27,6 +29,8 @@ pub struct Journal {
     socket: UnixDatagram,
     path: PathBuf,
     instance: String,
+    /// The last entry was not taken.
+    blocked: AtomicBool,
 }
 
 impl Journal {
@@ -39,7 +43,7 @@ impl Journal {
         socket.set_write_timeout(Some(SEND_DEADLINE))?;
         // An empty entry, which the journal drops.
         socket.send_to(&[], path)?;
-        Ok(Self { socket, path: path.to_owned(), instance: harmless(instance) })
+        Ok(Self { socket, path: path.to_owned(), instance: harmless(instance), blocked: AtomicBool::new(false) })
     }
 }
 
@@ -54,8 +58,16 @@ impl<S: Subscriber> Layer<S> for Journal {
         for (name, value) in entry.fields() {
             fields.put(&format!("MAILBRIDGE_{}", name.to_ascii_uppercase().replace('.', "_")), value);
         }
-        // Addressed anew each time: the journal may have been started again. There is nobody to tell of a failure.
-        drop(self.socket.send_to(&fields.0, &self.path));
+        // Addressed anew each time: the journal may have been started again. Once it has kept an entry waiting, the next
+        // ones do not wait until it takes one.
+        let taken = self.socket.send_to(&fields.0, &self.path).is_ok();
+        if !taken {
+            sink::lose();
+        }
+        if self.blocked.swap(!taken, Ordering::Relaxed) == taken {
+            // It can only fail for a descriptor that is none.
+            drop(self.socket.set_nonblocking(!taken));
+        }
     }
 }
 

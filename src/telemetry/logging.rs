@@ -15,6 +15,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use crate::telemetry::event;
 use crate::telemetry::journal::{self, Journal};
 use crate::telemetry::line::{Form, Lines};
+use crate::telemetry::sink::Stderr;
 
 /// Where lines go, and how they look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,7 @@ fn targets(level: LevelFilter) -> Targets {
 }
 
 fn lines(form: Form, instance: &str) -> impl Layer<Registry> + Send + Sync + use<> {
-    tracing_subscriber::fmt::layer().event_format(Lines::new(form, instance)).with_writer(io::stderr)
+    tracing_subscriber::fmt::layer().event_format(Lines::new(form, instance)).with_writer(Stderr::default())
 }
 
 /// What `auto` means here and now.

@@ -8,3 +8,4 @@ pub mod line;
 pub mod logging;
 pub mod personal;
 pub mod progress;
+pub(crate) mod sink;

@@ -9,6 +9,7 @@ mod identity;
 mod idle;
 mod local;
 mod moves;
+mod process;
 mod protocol;
 mod refusals;
 mod transport;

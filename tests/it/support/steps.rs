@@ -120,6 +120,9 @@ impl Picture {
         if self.folders != after.folders {
             steps.insert("folder recorded");
         }
+        // Only a start takes back every claim.
+        let at_work = after.rows.values().any(|row| row.state == "delivering");
+        let put_back = if at_work { "outcome recorded" } else { "claims taken back" };
         for (id, new) in &after.rows {
             let Some(old) = self.rows.get(id) else {
                 steps.insert("mail accepted");
@@ -131,7 +134,7 @@ impl Picture {
                 (new.state == "delivering" && old.state != "delivering", "mail claimed"),
                 (new.writing && !old.writing, "attempt recorded"),
                 (over(new) && !over(old), "outcome recorded"),
-                (back, "claims taken back"),
+                (back, put_back),
                 (new.copied && !old.copied, "copy recorded"),
                 (new.disposed && !old.disposed, "action recorded"),
                 (old.raw && !new.raw, "raw mail let go"),
