@@ -48,6 +48,11 @@ const ALIVE: Duration = Duration::from_secs(60);
 /// How often mails that wait too long are looked for.
 const DELAYED_EVERY: Duration = Duration::from_secs(60);
 
+/// A clock that went back by less is left alone.
+const CLOCK_SLACK: Duration = Duration::from_secs(1);
+/// No mail is put off for longer, unless `retry_max` is longer: what a `Retry-After` may say, and some.
+const LONGEST: Duration = Duration::from_hours(2);
+
 /// A mail whose attempt has panicked waits so long.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
@@ -90,6 +95,8 @@ enum Job {
     Ended(Option<UtcMillis>),
     /// Mails that wait too long.
     Delayed(Result<Vec<Entry>, queue::Error>),
+    /// The time of day went back, and what is due with it.
+    SetBack(Result<usize, queue::Error>),
 }
 
 struct Loop<'a> {
@@ -109,6 +116,8 @@ struct Loop<'a> {
     /// When to ask the queue.
     look_at: Instant,
     delayed_at: Instant,
+    /// A moment by both clocks; at first, none.
+    moment: Option<(Instant, UtcMillis)>,
 }
 
 impl<'a> Loop<'a> {
@@ -129,6 +138,7 @@ impl<'a> Loop<'a> {
             attempts: 0,
             look_at: now,
             delayed_at: now,
+            moment: None,
         }
     }
 
@@ -157,6 +167,7 @@ impl<'a> Loop<'a> {
     /// Begins whatever is due.
     fn begin(&mut self) {
         let now = Instant::now();
+        self.follow_clock(now);
         if !self.opening && self.wanted.is_some_and(|at| at <= now) {
             (self.opening, self.wanted) = (true, None);
             let (name, config) = (self.context.tenant.clone(), Arc::clone(&self.config.borrow_and_update()));
@@ -172,6 +183,19 @@ impl<'a> Loop<'a> {
         if limit > 0 {
             self.claiming = true;
             self.jobs.push(claim(self.context, limit).map(Job::Claimed).boxed());
+        }
+    }
+
+    /// What is due is stored by the time of day. When that goes back it is due as much earlier; at the start, when nobody
+    /// knows what it did meanwhile, no later than it could have been put off.
+    fn follow_clock(&mut self, now: Instant) {
+        let today = self.context.clock.now();
+        let before = self.moment.replace((now, today));
+        let by = before.map(|(then, day)| day.plus(now.saturating_duration_since(then)).since(today));
+        if by.is_none_or(|by| by > CLOCK_SLACK) {
+            let (queue, tenant) = (&self.context.queue, &self.context.tenant);
+            let latest = self.config.borrow().queue.retry_max.0.saturating_mul(2).max(LONGEST);
+            self.jobs.push(queue.set_back(tenant, by.unwrap_or_default(), latest).map(Job::SetBack).boxed());
         }
     }
 
@@ -215,6 +239,8 @@ impl<'a> Loop<'a> {
                 entries.iter().for_each(|entry| report::delayed(entry, now));
             }
             Job::Delayed(Err(error)) => self.store_failed("search for delayed mail", &error),
+            Job::SetBack(Ok(_)) => self.look_at = Instant::now(),
+            Job::SetBack(Err(error)) => self.store_failed("setting back due times", &error),
         }
     }
 

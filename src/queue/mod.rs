@@ -19,6 +19,7 @@ mod operate;
 mod readers;
 mod recovery;
 mod schema;
+mod set_back;
 mod spool;
 mod sql;
 mod writer;

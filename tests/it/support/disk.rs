@@ -65,6 +65,11 @@ impl Disk {
         self.set(8, i64::from(errno));
     }
 
+    /// From now on the time of day is off by so many seconds.
+    pub(crate) fn time_is_off(&self, seconds: i64) {
+        self.set(0, seconds * 1000);
+    }
+
     fn set(&self, offset: u64, value: i64) {
         let file = File::options().write(true).open(&self.live).expect("opened");
         file.write_all_at(&value.to_ne_bytes(), offset).expect("written");
