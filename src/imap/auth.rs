@@ -14,6 +14,7 @@ use super::error::Error;
 use super::frame::Bounds;
 use crate::config;
 use crate::config::mailbox::ImapAuth;
+use crate::telemetry::personal::{HIDDEN, gives_away};
 
 /// Which mechanism is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,13 @@ pub(super) async fn sign_in(
         Mechanism::Plain => plain(&mailbox.user, password.expose_secret(), capabilities.has("SASL-IR"))?,
         Mechanism::Login => login(&mailbox.user, password.expose_secret())?,
     };
-    let outcome = wire.run(command, |_| {}).await?;
+    let sent = command.parts.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect::<Vec<_>>();
+    let mut outcome = wire.run(command, |_| {}).await?;
+    // Some servers say what they were sent; the last word of AUTHENTICATE is the password in base64.
+    let words = sent.last().into_iter().flat_map(|part| part.split(' ').next_back());
+    if words.chain([password.expose_secret()]).any(|secret| gives_away(&outcome.completion.text, secret)) {
+        HIDDEN.clone_into(&mut outcome.completion.text);
+    }
     judge(outcome, mechanism).map(|completion| (mechanism.as_str(), completion))
 }
 

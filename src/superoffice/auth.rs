@@ -10,6 +10,7 @@ use super::error::Error;
 use crate::config;
 use crate::config::Secret;
 use crate::config::tenant::Auth;
+use crate::telemetry::personal::{HIDDEN, gives_away};
 
 /// Content-Type and Accept of the API page.
 pub(super) const JSON: &str = "application/json; charset=utf-8";
@@ -78,17 +79,25 @@ pub(super) async fn secret_headers(tenant: &str, options: &config::Tenant) -> Re
 
 /// A text without what these headers keep secret, in the forms in which it was sent or written down.
 pub(super) fn without_secrets(mut text: String, headers: &HeaderMap) -> String {
-    for value in headers.values().filter_map(|value| value.to_str().ok()) {
-        let credential = value.split_once(' ').map_or(value, |(_, credential)| credential);
-        let plain = STANDARD.decode(credential).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let password = plain.as_deref().and_then(|plain| plain.split_once(':')).map(|(_, password)| password);
-        for secret in [Some(credential), plain.as_deref(), password].into_iter().flatten() {
-            if !secret.is_empty() && text.contains(secret) {
-                text = text.replace(secret, "(secret)");
-            }
+    for secret in secrets(headers).filter(|secret| !secret.is_empty()) {
+        if text.contains(&secret) {
+            text = text.replace(&secret, "(secret)");
+        }
+        if gives_away(&text, &secret) {
+            HIDDEN.clone_into(&mut text);
         }
     }
     text
+}
+
+/// The secrets in headers that [`secret_headers`] has made.
+fn secrets(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    let credentials = headers.values().filter_map(|value| value.to_str().ok()?.split(' ').next_back());
+    credentials.flat_map(|credential| {
+        let plain = STANDARD.decode(credential).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let password = plain.as_deref().and_then(|plain| plain.split_once(':')).map(|(_, password)| password.to_owned());
+        [Some(credential.to_owned()), plain, password].into_iter().flatten()
+    })
 }
 
 fn sensitive(text: &str) -> Result<HeaderValue, reqwest::header::InvalidHeaderValue> {

@@ -21,6 +21,16 @@ pub fn masked(address: &str) -> String {
     }
 }
 
+/// Whether foreign text says a secret back, or begins to: such text is not shown. Very short secrets are in many texts.
+#[must_use]
+pub fn gives_away(text: &str, secret: &str) -> bool {
+    let start = secret.get(..secret.floor_char_boundary(12)).unwrap_or(secret);
+    start.len() >= 6 && text.contains(start)
+}
+
+/// What stands in the place of such text.
+pub const HIDDEN: &str = "(not shown: it holds the secret)";
+
 /// `text` with everything escaped that could end a line, colour a terminal or turn the direction of writing, and cut
 /// to [`FIELD_BYTES`].
 #[must_use]

@@ -12,5 +12,8 @@ mod moves;
 mod process;
 mod protocol;
 mod refusals;
+mod secrets;
 mod transport;
 mod trust;
+
+
