@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::item::{Claim, End, FolderKey, Identity, Item, Turn};
+use super::spool;
 use super::sql::{integer, unsigned};
 use super::writer::Tx;
 use crate::clock::UtcMillis;
@@ -66,7 +67,8 @@ pub(super) fn claim(tx: &Tx<'_>, tenant: &TenantName, limit: usize) -> rusqlite:
     let claimed = tx.all(
         "SELECT seq, id, fence + 1, mailbox, folder, uidvalidity, uid, tenant, internal_date, accepted_at, size, stub,
              attempts, strikes + crashes, depth, verify_since, released, COALESCE(renewed_at, accepted_at),
-             CASE WHEN raw_size <= ?3 THEN (SELECT bytes FROM raw WHERE raw.seq = mail.seq) END
+             CASE WHEN raw_size <= ?3 THEN (SELECT bytes FROM raw WHERE raw.seq = mail.seq) END,
+             sha256
          FROM mail WHERE tenant = ?1 AND due = 0 ORDER BY seq LIMIT ?2",
         params![tenant, i64::try_from(limit).unwrap_or(i64::MAX), AT_HAND],
         |row| Ok((row.get::<_, i64>(0)?, item(row)?)),
@@ -316,6 +318,7 @@ fn released(tx: &mut Tx<'_>, claim: Claim, at: UtcMillis) -> rusqlite::Result<us
 }
 
 fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
+    let sha256 = row.get::<_, Option<Vec<u8>>>(19)?.unwrap_or_default();
     Ok(Item {
         claim: Claim { id: row.get(1)?, fence: row.get(2)? },
         key: FolderKey { mailbox: row.get(3)?, folder: row.get(4)? },
@@ -332,7 +335,8 @@ fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
         verify_since: row.get(15)?,
         released: row.get(16)?,
         waits_since: row.get(17)?,
-        raw: row.get::<_, Option<Vec<u8>>>(18)?.map(Bytes::from),
+        // Damaged bytes are not at hand: whoever asks for them then is told.
+        raw: row.get::<_, Option<Vec<u8>>>(18)?.filter(|raw| spool::is(raw, &sha256)).map(Bytes::from),
     })
 }
 

@@ -176,7 +176,7 @@ impl Spool {
 }
 
 /// Whether these bytes are what was stored. Disks change bits, and not every file system sees it.
-fn is(raw: &[u8], sha256: &[u8]) -> bool {
+pub(super) fn is(raw: &[u8], sha256: &[u8]) -> bool {
     Sha256::digest(raw)[..] == *sha256
 }
 
