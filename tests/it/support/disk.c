@@ -8,8 +8,8 @@
  *   DISK_COUNT  how many calls are hit from then on (0: all)
  *   DISK_DO     kill-before, kill-after, power-cut, or an errno by number
  *   DISK_TRACE  a file that gets a line for each counted call: number, kind, file
- *   DISK_LIVE   a file of two numbers of 8 bytes, looked at each time: milliseconds by which the time of day is off, and
- *               the errno that every counted call gives (0: none)
+ *   DISK_LIVE   a file of three numbers of 8 bytes, looked at each time: milliseconds by which the time of day is off, the
+ *               errno that every counted call gives (0: none), and whether no thread can be made
  *
  * A power cut takes back what was not synced: bytes written to a file since its last fsync, and renames in a folder since
  * that folder's. Then the process is killed. Files and folders are taken to be small in number. */
@@ -61,7 +61,7 @@ __attribute__((constructor)) static void begin(void) {
         trace = syscall(SYS_openat, AT_FDCWD, getenv("DISK_TRACE"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (getenv("DISK_LIVE")) {
         int fd = syscall(SYS_openat, AT_FDCWD, getenv("DISK_LIVE"), O_RDONLY | O_CLOEXEC);
-        void *map = fd < 0 ? MAP_FAILED : mmap(NULL, 2 * sizeof *live, PROT_READ, MAP_SHARED, fd, 0);
+        void *map = fd < 0 ? MAP_FAILED : mmap(NULL, 3 * sizeof *live, PROT_READ, MAP_SHARED, fd, 0);
         if (map != MAP_FAILED) live = map;
         if (fd >= 0) syscall(SYS_close, fd);
     }
@@ -260,6 +260,11 @@ int unlink(const char *name) {
     const char *path = ours(name) ? name : NULL;
     int result;
     COUNTED("unlink", path, , real(name), , result);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *with) {
+    REAL(int, pthread_create, pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    return live && live[2] ? EAGAIN : real(thread, attr, start, with);
 }
 
 int clock_gettime(clockid_t which, struct timespec *time) {

@@ -44,7 +44,7 @@ impl Disk {
     pub(crate) fn of(world: &World) -> Option<Self> {
         let library = library()?;
         let (live, trace) = (world.path("disk.live"), world.path("disk.trace"));
-        fs::write(&live, [0; 16]).expect("written");
+        fs::write(&live, [0; 24]).expect("written");
         Some(Self { library, kinds: "write sync rename unlink", at: 0, mishap: Mishap::KillBefore, live, trace })
     }
 
@@ -68,6 +68,11 @@ impl Disk {
     /// From now on the time of day is off by so many seconds.
     pub(crate) fn time_is_off(&self, seconds: i64) {
         self.set(0, seconds * 1000);
+    }
+
+    /// From now on no thread can be made, or threads can be made again.
+    pub(crate) fn no_threads(&self, none: bool) {
+        self.set(16, i64::from(none));
     }
 
     fn set(&self, offset: u64, value: i64) {
