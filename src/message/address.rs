@@ -26,15 +26,13 @@ pub(crate) fn parse(value: &str, max: usize, found: &mut Vec<Address>) {
             '"' => piece.quoted(&mut chars),
             '(' => piece.comment(&mut chars),
             '<' => piece.angle(&mut chars),
-            ',' | ';' => piece.end(c == ',', found),
+            ',' | ';' => piece.end(c == ',', max, found),
             // A group's name is no address (RFC 5322 §3.4); a colon elsewhere is kept.
-            ':' if !piece.name.contains('@') && piece.address.is_none() => piece = Piece::default(),
-            _ => piece.name.push(c),
+            ':' if !piece.at && piece.address.is_none() => piece = Piece::default(),
+            _ => piece.push(c),
         }
     }
-    if found.len() < max {
-        piece.end(false, found);
-    }
+    piece.end(false, max, found);
 }
 
 /// The address that is being read.
@@ -43,12 +41,17 @@ struct Piece {
     name: String,
     comment: String,
     address: Option<String>,
-    quoted: bool,
+    /// Whether the name holds an `@`.
+    at: bool,
 }
 
 impl Piece {
+    fn push(&mut self, c: char) {
+        self.at |= c == '@';
+        self.name.push(c);
+    }
+
     fn quoted(&mut self, chars: &mut std::str::Chars<'_>) {
-        self.quoted = true;
         let mut inner = String::new();
         while let Some(c) = chars.next() {
             match c {
@@ -57,6 +60,7 @@ impl Piece {
                 _ => inner.push(c),
             }
         }
+        self.at |= inner.contains('@');
         // A quoted local part belongs to the address: `"a b"@example.org`.
         if chars.as_str().starts_with('@') {
             self.name.push('"');
@@ -97,8 +101,8 @@ impl Piece {
     }
 
     /// Ends the address. `comma`: text without an address so far is the beginning of a name with a bare comma.
-    fn end(&mut self, comma: bool, found: &mut Vec<Address>) {
-        if comma && self.address.is_none() && !self.name.contains('@') && !self.name.trim().is_empty() {
+    fn end(&mut self, comma: bool, max: usize, found: &mut Vec<Address>) {
+        if comma && self.address.is_none() && !self.at && !self.name.trim().is_empty() {
             self.name.push(',');
             return;
         }
@@ -106,14 +110,16 @@ impl Piece {
         if let Some(address) = piece.address {
             let name = if piece.name.trim().is_empty() { &piece.comment } else { &piece.name };
             let address = encoded_word::decode(&address);
-            if !address.is_empty() {
+            if !address.is_empty() && found.len() < max {
                 found.push(Address { name: clean(name), address });
             }
             return;
         }
         // Without angle brackets: names with bare commas in front of the address are other addresses without a domain.
+        // One encoded word may hold any number of them.
         let bare = encoded_word::decode(&piece.name);
-        for word in bare.split(',').map(str::trim).filter(|word| word.contains('@')) {
+        let room = max.saturating_sub(found.len());
+        for word in bare.split(',').map(str::trim).filter(|word| word.contains('@')).take(room) {
             let address = if word.starts_with('"') { word.to_owned() } else { plain(word) };
             let address = address.trim_matches(['\'', '[', ']']).to_owned();
             found.push(Address { name: clean(&piece.comment), address });
@@ -177,5 +183,11 @@ mod tests {
         let mut found = Vec::new();
         parse("a@b, c@d, e@f", 2, &mut found);
         assert_eq!(found.len(), 2);
+        // Behind an encoded word, and behind a name with a bare comma.
+        for value in ["=?utf-8?q?a@b,a@b,a@b?=", "\"a@b\", c@d (x), e@f, g@h", "a@b (x), <c@d>, <e@f>"] {
+            let mut found = Vec::new();
+            parse(value, 2, &mut found);
+            assert_eq!(found.len(), 2, "{value}");
+        }
     }
 }
