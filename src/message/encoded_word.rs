@@ -92,9 +92,12 @@ impl<'a> Decoder<'a> {
 fn word(from: &str) -> Option<(Word<'_>, &str)> {
     let (charset, rest) = from.split_once('?')?;
     let (encoding, rest) = rest.split_once('?')?;
-    let (text, after) = rest.split_once("?=")?;
+    // No word goes on behind the beginning of another. Looking no further keeps the time linear.
+    let end = rest.find("=?").map_or(rest.len(), |next| rest.floor_char_boundary(next.saturating_add(3)));
+    let (text, _) = rest.get(..end)?.split_once("?=")?;
+    let after = rest.get(text.len().saturating_add(2)..)?;
     let charset = charset.split('*').next().unwrap_or_default();
-    if charset.is_empty() || charset.contains(char::is_whitespace) || text.contains("=?") {
+    if charset.is_empty() || charset.contains(char::is_whitespace) {
         return None;
     }
     // `=?utf-8?q?=?=` holds a lone `=`; the word ends at the second mark then.
