@@ -65,6 +65,7 @@ fn shown(original: &str, rules: &Rules, defects: &mut Vec<Defect>) -> Option<Str
 fn joined<'p>(parts: impl Iterator<Item = &'p Part<'p>>, rules: &Rules, defects: &mut Vec<Defect>) -> Option<String> {
     let max = usize::try_from(rules.limits.body_chars).unwrap_or(usize::MAX);
     let mut all: Option<String> = None;
+    let mut room = max;
     for part in parts {
         let bytes = part.decoded();
         let decoded = charset::decode(&bytes, &part.charset, part.media == "text/html", &rules.parse.default_charset);
@@ -74,28 +75,31 @@ fn joined<'p>(parts: impl Iterator<Item = &'p Part<'p>>, rules: &Rules, defects:
             defects.push(Defect::new("charset", label));
         }
         let all = all.get_or_insert_default();
-        if !all.is_empty() && !all.ends_with('\n') {
+        if !all.is_empty() && !all.ends_with('\n') && room > 0 {
             all.push('\n');
+            room = room.saturating_sub(1);
         }
-        match part.flow.filter(|_| part.media == "text/plain") {
-            Some(flow) => all.push_str(&flowed::join(&decoded.text, flow)),
-            None => all.push_str(&decoded.text),
-        }
-        if all.len() > max && cut(all, max) {
+        let text = match part.flow.filter(|_| part.media == "text/plain") {
+            Some(flow) => flowed::join(&decoded.text, flow).into(),
+            None => decoded.text,
+        };
+        let fitting = within(&text, room);
+        all.push_str(fitting);
+        if fitting.len() < text.len() {
             defects.push(Defect::new("body-cut", max.to_string()));
             break;
         }
+        room = room.saturating_sub(fitting.chars().count());
     }
     all.map(|text| if text.contains('\0') { text.replace('\0', "") } else { text })
 }
 
-/// Cuts to `max` characters; whether anything was cut.
-fn cut(text: &mut String, max: usize) -> bool {
-    let Some((at, _)) = text.char_indices().nth(max) else {
-        return false;
-    };
-    text.truncate(at);
-    true
+/// The first `max` characters.
+fn within(text: &str, max: usize) -> &str {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => text.get(..end).unwrap_or(text),
+        None => text,
+    }
 }
 
 /// Line ends as LF, nothing but text at the end.
