@@ -15,6 +15,11 @@ const MAX_CONTENT_TYPES: usize = 2_000;
 const OUTLINE_LEVELS: usize = 10;
 /// Parts at text depth.
 const OUTLINE_PARTS: usize = 100;
+/// How often each byte of a mail may be searched for boundary lines. Every level searches what it holds, so this bounds the
+/// levels of a large mail; a small one may have all that the limits allow.
+const SEARCHES: usize = 16;
+/// What is searched for nothing.
+const SEARCHED_FREE: usize = 16 << 20;
 /// A boundary has at most 70 characters (RFC 2046 §5.1.1); some programs make longer ones.
 const MAX_BOUNDARY: usize = 200;
 
@@ -89,12 +94,14 @@ fn walk<'a>(
     let mut waiting = vec![Node::new(headers, raw.get(headers.body..).unwrap_or_default(), 1)];
     let (mut leaves, mut excess) = (Vec::new(), None);
     let mut parts: usize = 1;
+    let mut effort = raw.len().saturating_mul(SEARCHES).saturating_add(SEARCHED_FREE);
     while let Some(node) = waiting.pop() {
         if !node.part.media.starts_with("multipart/") {
             leaves.push(node.part);
             continue;
         }
-        if node.level >= max_levels {
+        effort = effort.saturating_sub(node.part.bytes.len());
+        if node.level >= max_levels || effort == 0 {
             excess = excess.or_else(|| Some(TooMuch("nesting", node.level.saturating_add(1))));
             continue;
         }
