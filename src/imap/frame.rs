@@ -420,11 +420,14 @@ fn deepen(line: &[u8], mut depth: u32) -> Result<u32, Violation> {
 /// `imap-proto` 0.17 panics at `INTERNALDATE NIL`.
 fn without_nil_date(line: &[u8]) -> Vec<u8> {
     const NIL_DATE: &[u8] = b"INTERNALDATE NIL";
-    let at = line.windows(NIL_DATE.len()).position(|part| part.eq_ignore_ascii_case(NIL_DATE));
-    let Some(at) = at else { return line.to_vec() };
-    let mut mended = line.to_vec();
-    let nil = at.saturating_add(NIL_DATE.len()).saturating_sub(3)..at.saturating_add(NIL_DATE.len());
-    mended.splice(nil, *b"\"\"");
+    let mut mended = Vec::with_capacity(line.len());
+    for byte in line {
+        mended.push(*byte);
+        if mended.last_chunk().is_some_and(|end: &[u8; NIL_DATE.len()]| end.eq_ignore_ascii_case(NIL_DATE)) {
+            mended.truncate(mended.len().saturating_sub(3));
+            mended.extend_from_slice(b"\"\"");
+        }
+    }
     mended
 }
 
