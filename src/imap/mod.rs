@@ -14,6 +14,8 @@ mod copies;
 pub mod error;
 pub mod fetch;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guard;
 mod heard;
 #[cfg(test)]

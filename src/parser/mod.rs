@@ -3,6 +3,8 @@
 
 mod child;
 mod fence;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod wire;
 pub mod worker;
 

@@ -36,7 +36,7 @@ pub fn run() -> ExitCode {
 }
 
 /// Answers every mail of `input` on `output`, until the input ends.
-fn serve(mut input: impl Read, output: &mut impl Write, unfenced: &str) -> io::Result<()> {
+pub(crate) fn serve(mut input: impl Read, output: &mut impl Write, unfenced: &str) -> io::Result<()> {
     answer(output, Kind::Hello, unfenced.as_bytes())?;
     let mut rules = Rules::default();
     let mut payload = Vec::new();
