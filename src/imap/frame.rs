@@ -282,6 +282,10 @@ impl Framer {
                 output.extend(without_nul(line.get(..before).unwrap_or_default()));
                 output.extend_from_slice(format!("{{{MARK}}}\r\n").as_bytes());
             }
+            // `imap-proto` 0.17 reads on behind the end of the line for the end of the list, into the next answer.
+            None if self.depth > 0 => {
+                return Err(Violation { rule: "list_not_closed", detail: "a FETCH answer without its end".to_owned() });
+            }
             None => end_line(&line, output),
         }
         Ok(())

@@ -147,6 +147,7 @@ async fn a_search_is_complete_or_an_error() {
             Ok("1"),
         ),
         ("* 1 FETCH (FLAGS (\\Seen) INTERNALDATE NIL)\r\n* SEARCH 2\r\n@ OK\r\n", Ok("2")),
+        ("* 1 FETCH (UID 5 X y\r\n@ OK\r\n", Err("list_not_closed")),
         ("* 1 FETCH (INTERNALDATE NIL internaldate nil)\r\n* SEARCH 2\r\n@ OK\r\n", Ok("2")),
         ("* SEARCH 1 2\r\n@ NO [SERVERBUG] boom\r\n", Err("refused")),
         ("@ BAD what\r\n", Err("refused")),
