@@ -10,6 +10,8 @@ use crate::message::part::Part;
 
 /// More tags than an honest mail has; each costs the sanitiser a node, some of them much more.
 const MAX_TAGS: usize = 100_000;
+/// More of the sanitiser's work than an honest mail is.
+const MAX_EFFORT: usize = 20_000_000;
 
 /// The text of a mail.
 #[derive(Debug, Default)]
@@ -48,6 +50,11 @@ fn shown(original: &str, rules: &Rules, defects: &mut Vec<Defect>) -> Option<Str
             let tags = original.bytes().filter(|byte| *byte == b'<').count();
             if tags > MAX_TAGS {
                 defects.push(Defect::new("html-tags", tags.to_string()));
+                return None;
+            }
+            let effort = html::effort(original);
+            if effort > MAX_EFFORT {
+                defects.push(Defect::new("html-effort", effort.to_string()));
                 return None;
             }
             html::sanitize(original)

@@ -11,6 +11,44 @@ use mail_parser::decoders::html::html_to_text;
 const LOOKS: &[&str] =
     &["align", "valign", "width", "height", "bgcolor", "border", "cellpadding", "cellspacing", "dir"];
 
+/// Elements that hold nothing, and those whose end is often left out since the next one implies it.
+const NEVER_DEEP: &[&str] = &[
+    "area", "base", "body", "br", "col", "colgroup", "dd", "dt", "embed", "head", "hr", "html", "img", "input", "li",
+    "link", "meta", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
+];
+/// More words than an honest tag has.
+const MAX_WORDS: usize = 2_000;
+
+/// What the sanitiser's time grows with: each element is compared with those that are open around it, each attribute with
+/// those before it. An estimate that needs no tree; what deceives it is stopped by the worker's limits.
+pub(crate) fn effort(html: &str) -> usize {
+    let mut open: Vec<&[u8]> = Vec::new();
+    let mut steps: usize = 0;
+    for tag in html.as_bytes().split(|byte| *byte == b'<').skip(1) {
+        let (closes, tag) = tag.strip_prefix(b"/").map_or((false, tag), |tag| (true, tag));
+        let name = tag.split(|byte| !byte.is_ascii_alphanumeric()).next().unwrap_or_default();
+        if name.is_empty() {
+            continue;
+        }
+        if closes {
+            open.pop_if(|last| last.eq_ignore_ascii_case(name));
+            continue;
+        }
+        steps = steps.saturating_add(open.len()).saturating_add(attributes(tag).saturating_pow(2));
+        if !NEVER_DEEP.iter().any(|element| name.eq_ignore_ascii_case(element.as_bytes())) {
+            open.push(name);
+        }
+    }
+    steps
+}
+
+/// About as many as a tag has; the words of a value count only where there are very many.
+fn attributes(tag: &[u8]) -> usize {
+    let values = tag.iter().filter(|byte| **byte == b'=').count();
+    let words = tag.iter().take_while(|byte| **byte != b'>').filter(|byte| byte.is_ascii_whitespace()).count();
+    if words > MAX_WORDS { values.max(words) } else { values }
+}
+
 /// A copy with nothing active in it: no script, no style, no frame, no form; links of known schemes; images by http(s),
 /// by `cid:` or as raster data.
 pub(crate) fn sanitize(html: &str) -> String {
@@ -27,7 +65,8 @@ pub(crate) fn sanitize(html: &str) -> String {
             "cite" | "background" if is_data(value) => None,
             _ => Some(Cow::Borrowed(value)),
         });
-    builder.clean(html).to_string()
+    // In pieces: given whole, each `&` would cost a copy of what follows it. Reading a slice does not fail.
+    builder.clean_from_reader(html.as_bytes()).map(|clean| clean.to_string()).unwrap_or_default()
 }
 
 /// Text for a mail that has only HTML.
@@ -93,6 +132,23 @@ mod tests {
             "<table bgcolor=\"red\"><tbody><tr><td align=\"left\">x</td></tr></tbody></table>",
             "<table bgcolor=\"red\"><tbody><tr><td align=\"left\">x</td></tr></tbody></table>",
         );
+    }
+
+    #[test]
+    fn deep_and_crowded_html_is_much_work_and_long_html_is_not() {
+        let crowded = (0..5_000).map(|n| format!(" a{n}")).collect::<String>();
+        for html in [
+            "<div>".repeat(10_000),
+            "<div><table></div></table>".repeat(10_000),
+            "<a><b>".repeat(5_000),
+            format!("<p{crowded}>"),
+            format!("<p{}>", crowded.replace(' ', "=1 ")),
+        ] {
+            assert!(effort(&html) > 20_000_000, "{}", html.get(..20).unwrap_or_default());
+        }
+        for html in ["<p>x", "<tr><td><b style=\"a: b\">x</b>", "<br>&nbsp;", "a < b = c", "<li><i>x</i>"] {
+            assert!(effort(&html.repeat(20_000)) < 1_000_000, "{html}");
+        }
     }
 
     #[test]
