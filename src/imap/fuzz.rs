@@ -162,3 +162,16 @@ impl AsyncWrite for Server {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn what_was_found_before_stays_harmless() {
+        let corpus = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/guard")).expect("the corpus");
+        for entry in corpus {
+            check(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
+        }
+    }
+}

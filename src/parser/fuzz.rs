@@ -43,3 +43,16 @@ fn answers(mut bytes: &[u8], asked: Depth) -> (Vec<Result<Message, &'static str>
     }
     (messages, bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn what_was_found_before_stays_harmless() {
+        let corpus = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/wire")).expect("the corpus");
+        for entry in corpus {
+            check(&std::fs::read(entry.expect("an entry").path()).expect("an input"));
+        }
+    }
+}

@@ -22,6 +22,7 @@ mod disposition;
 mod documents;
 mod dovecot;
 mod faults;
+mod fuzz;
 mod intake;
 mod mail;
 mod operators;
