@@ -1,14 +1,40 @@
-//! Reading a mail in a parse worker, step by step down the ladder (decisions D6). A worker that dies on a mail costs a
-//! strike, which is durable before the mail is handed over again; at the last step it is the mail's end.
+//! Reading mails in parse workers. Small mails that wait at the same time go together, one way to a worker and back for all
+//! of them; whatever goes wrong then is nobody's, and each is read by itself, step by step down the ladder
+//! (decisions D6). A worker that dies on a mail that is alone in it costs a strike, which is durable before the mail is
+//! handed over again; at the last step it is the mail's end.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Out, Step};
 use super::report;
 use crate::fault::Fault;
 use crate::message::{Depth, Message};
-use crate::parser;
+use crate::parser::{self, Source};
 use crate::queue::End;
+
+/// Mails that are read together, at the most.
+const TOGETHER: usize = 16;
+
+/// Where the mails of a tenant are read: so many readings at the same time, and who waits meanwhile.
+#[derive(Debug)]
+pub(super) struct Room {
+    seats: Semaphore,
+    waiting: Mutex<VecDeque<Wish>>,
+}
+
+/// A mail that somebody waits for; dropped, it is to be read by itself.
+#[derive(Debug)]
+struct Wish {
+    raw: Bytes,
+    reply: oneshot::Sender<(Message, Duration)>,
+}
 
 /// What follows when a worker could not read a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +47,70 @@ enum Next {
     GiveUp,
 }
 
+impl Room {
+    /// A room with so many seats.
+    pub(super) const fn new(seats: usize) -> Self {
+        Self { seats: Semaphore::const_new(seats), waiting: Mutex::new(VecDeque::new()) }
+    }
+
+    /// Reads the mail together with those that wait as well: whoever gets a seat first reads for all.
+    async fn together(&self, attempt: &Attempt<'_>, raw: Bytes) -> Option<(Message, Duration)> {
+        let (reply, mut answer) = oneshot::channel();
+        self.waiting().push_back(Wish { raw, reply });
+        let _seat = tokio::select! {
+            biased;
+            read = &mut answer => return read.ok(),
+            seat = self.seats.acquire() => seat.ok()?,
+        };
+        // Mails that were claimed with this one are about to wait too.
+        tokio::task::yield_now().await;
+        loop {
+            match answer.try_recv() {
+                Ok(read) => return Some(read),
+                Err(TryRecvError::Closed) => return None,
+                // Those who came first are served first.
+                Err(TryRecvError::Empty) => self.serve(attempt).await,
+            }
+        }
+    }
+
+    /// Reads the next mails that are waited for and answers who waits. Whom it does not answer reads by himself.
+    async fn serve(&self, attempt: &Attempt<'_>) {
+        let wishes: Vec<Wish> = {
+            let mut waiting = self.waiting();
+            let next = std::iter::from_fn(|| waiting.pop_front());
+            // Who has stopped waiting needs nothing.
+            next.filter(|wish| !wish.reply.is_closed()).take(TOGETHER).collect()
+        };
+        let sources: Vec<Source<'_>> = wishes.iter().map(|wish| Source::from(&wish.raw)).collect();
+        let started = Instant::now();
+        let Some(messages) = attempt.pool().parse_together(&sources, &attempt.session.rules).await else { return };
+        let each = started.elapsed().checked_div(u32::try_from(wishes.len()).unwrap_or(1)).unwrap_or_default();
+        for (wish, message) in wishes.into_iter().zip(messages) {
+            if let Some(message) = message {
+                // He may have stopped waiting meanwhile.
+                drop(wish.reply.send((message, each)));
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Wish>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Reads the mail.
 pub(super) async fn read(attempt: &Attempt<'_>) -> Step<Message> {
     let (item, session) = (&attempt.item, &attempt.session);
-    let _reader = session.readers.acquire().await.ok();
+    if item.depth == Depth::Full
+        && item.strikes == 0
+        && let Some(raw) = item.raw.clone()
+        && let Some((message, took)) = session.readers.together(attempt, raw).await
+    {
+        report::parsed(attempt, &message, took);
+        return Ok(message);
+    }
+    let _seat = session.readers.seats.acquire().await.ok();
     let raw = match item.raw.clone() {
         Some(raw) => raw,
         None => attempt.queue().raw(item.claim.id).await?,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::breaker;
+use super::read::Room;
 use super::retry::RetryPolicy;
 use crate::config::{self, Config};
 use crate::ids::{MailboxName, TenantName};
@@ -28,8 +29,8 @@ pub(super) struct Session {
     pub(super) policy: RetryPolicy,
     /// `concurrency`: calls at the same time.
     pub(super) calls: Semaphore,
-    /// Raw mails in memory at the same time.
-    pub(super) readers: Semaphore,
+    /// Where mails are read.
+    pub(super) readers: Room,
 }
 
 impl Session {
@@ -46,7 +47,7 @@ impl Session {
             rules: Rules { limits: config.limits.clone(), parse: config.parse.clone() },
             policy: RetryPolicy::new(&config.queue, &options),
             calls: Semaphore::new(usize::from(options.concurrency.max(1))),
-            readers: Semaphore::new(readers(&config)),
+            readers: Room::new(readers(&config)),
             options,
             config,
         }))

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::fault::Fault;
 use crate::message::{Depth, Message, Rules};
-use crate::parser::child::Worker;
+use crate::parser::child::{Reading, Worker};
 
 /// How reading a mail in a worker failed.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,19 @@ impl Error {
     }
 }
 
+/// A mail as it is handed to a worker.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// Its bytes.
+    Bytes(&'a [u8]),
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Source<'a> {
+    fn from(raw: &'a T) -> Self {
+        Self::Bytes(raw.as_ref())
+    }
+}
+
 /// A bounded set of parse workers. Clones are the same set.
 #[derive(Debug, Clone)]
 pub struct Pool {
@@ -104,15 +117,36 @@ impl Pool {
     ///
     /// # Errors
     /// See [`Error`]. The pool replaces a worker that died; it never tries again by itself.
-    pub async fn parse(&self, raw: &[u8], rules: &Rules, depth: Depth, alone: bool) -> Result<Message, Error> {
+    pub async fn parse(
+        &self,
+        raw: impl Into<Source<'_>>,
+        rules: &Rules,
+        depth: Depth,
+        alone: bool,
+    ) -> Result<Message, Error> {
+        let readings = self.read(&[(raw.into(), depth)], rules, alone).await?;
+        let none = || Err(Error::Refused { reason: "no answer".to_owned() });
+        readings.into_iter().next().unwrap_or_else(none)
+    }
+
+    /// Reads several mails at full depth in one worker, one after the other: one way there and back for all of them. `None`
+    /// when that did not end well: which mail has done it is not known then, it is nobody's strike, and each is to be
+    /// read by itself. So is one that has no message here.
+    pub async fn parse_together(&self, mails: &[Source<'_>], rules: &Rules) -> Option<Vec<Option<Message>>> {
+        let mails: Vec<_> = mails.iter().map(|source| (*source, Depth::Full)).collect();
+        let readings = self.read(&mails, rules, false).await.ok()?;
+        Some(readings.into_iter().map(Result::ok).collect())
+    }
+
+    async fn read(&self, mails: &[(Source<'_>, Depth)], rules: &Rules, alone: bool) -> Result<Vec<Reading>, Error> {
         let closed = |_| Error::Spawn(io::Error::other("the pool is closed"));
         let _seat = self.shared.seats.acquire().await.map_err(closed)?;
-        let waiting = if alone { None } else { self.fit_worker() };
+        let waiting = if alone { None } else { self.live_worker() };
         let mut worker = match waiting {
             Some(worker) => worker,
             None => Worker::spawn(&self.shared.program, rules).map_err(Error::Spawn)?,
         };
-        let outcome = worker.read(raw, rules, depth).await;
+        let outcome = worker.read(mails, rules).await;
         self.warn_once(&mut worker);
         if outcome.is_ok() && !alone && worker.is_fit() && !self.shared.seats.is_closed() {
             self.idle().push(worker);
@@ -127,11 +161,11 @@ impl Pool {
         join_all(workers.into_iter().map(Worker::close)).await;
     }
 
-    /// A waiting worker that may read another mail; those that may not end here.
-    fn fit_worker(&self) -> Option<Worker> {
+    /// A waiting worker; those that have ended meanwhile are forgotten.
+    fn live_worker(&self) -> Option<Worker> {
         let mut idle = self.idle();
         while let Some(mut worker) = idle.pop() {
-            if worker.is_fit() {
+            if worker.is_alive() {
                 return Some(worker);
             }
         }

@@ -4,7 +4,9 @@
 //! One thread with a large stack reads the mails. A panic is an answer; whatever else a mail does to the process is seen
 //! by the parent.
 
+use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Read, Write};
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -16,6 +18,8 @@ use crate::parser::wire::{self, Kind};
 const STACK: usize = 64 << 20;
 /// A buffer that has grown beyond this for one mail is given back.
 const KEPT_BUFFER: usize = 1 << 20;
+/// What is read at once, and how many bytes of answers wait for more: mails that came together are answered together.
+const TOGETHER: usize = 64 << 10;
 
 /// Runs the worker; the exit code of the process.
 #[must_use]
@@ -27,7 +31,11 @@ pub fn run() -> ExitCode {
     }
     let unfenced = fence::raise().err().unwrap_or_default();
     std::panic::set_hook(Box::new(|_| {}));
-    let serve = move || serve(BufReader::new(io::stdin()), &mut io::stdout().lock(), &unfenced);
+    let serve = move || {
+        // Past the buffers of the standard library, which are small and in the way.
+        let (input, mut output) = (unbuffered(io::stdin())?, unbuffered(io::stdout())?);
+        serve(BufReader::with_capacity(TOGETHER, input), &mut output, &unfenced)
+    };
     let thread = std::thread::Builder::new().name("parse".to_owned()).stack_size(STACK).spawn(serve);
     match thread.map(std::thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
@@ -35,28 +43,40 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Answers every mail of `input` on `output`, until the input ends.
-pub(crate) fn serve(mut input: impl Read, output: &mut impl Write, unfenced: &str) -> io::Result<()> {
-    answer(output, Kind::Hello, unfenced.as_bytes())?;
-    let mut rules = Rules::default();
-    let mut payload = Vec::new();
-    while let Some(kind) = read_frame(&mut input, &rules, &mut payload)? {
-        match kind {
-            Kind::Rules => rules = serde_json::from_slice(&payload)?,
-            Kind::Mail => {
-                let (kind, bytes) = read_mail(&payload, &rules)?;
-                answer(output, kind, &bytes)?;
-            }
-            Kind::Hello | Kind::Message | Kind::Panic => return Err(io::ErrorKind::InvalidData.into()),
-        }
-        if payload.capacity() > KEPT_BUFFER {
-            payload = Vec::new();
-        }
-    }
-    Ok(())
+fn unbuffered(stream: impl AsFd) -> io::Result<File> {
+    stream.as_fd().try_clone_to_owned().map(File::from)
 }
 
-/// One frame into `payload`; `None` at the end of the input.
+/// Answers every mail of `input` on `output`, until the input ends. Answers wait only while the next mail is here already.
+pub(crate) fn serve(mut input: BufReader<impl Read>, output: &mut impl Write, unfenced: &str) -> io::Result<()> {
+    let mut rules = Rules::default();
+    let (mut payload, mut answers) = (Vec::new(), Vec::new());
+    answer(&mut answers, Kind::Hello, |room| {
+        room.extend_from_slice(unfenced.as_bytes());
+        Ok(())
+    })?;
+    loop {
+        if input.buffer().is_empty() || answers.len() >= TOGETHER {
+            output.write_all(&answers)?;
+            empty(&mut answers);
+        }
+        let Some(kind) = read_frame(&mut input, &rules, &mut payload)? else { return Ok(()) };
+        match kind {
+            Kind::Rules => rules = serde_json::from_slice(&payload)?,
+            Kind::Mail => read_mail(&payload, &rules, &mut answers)?,
+            Kind::Hello | Kind::Message | Kind::Panic => return Err(io::ErrorKind::InvalidData.into()),
+        }
+        empty(&mut payload);
+    }
+}
+
+/// Empties a buffer; one that has grown large is given back.
+fn empty(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(KEPT_BUFFER);
+}
+
+/// One frame into the empty `payload`; `None` at the end of the input.
 fn read_frame(input: &mut impl Read, rules: &Rules, payload: &mut Vec<u8>) -> io::Result<Option<Kind>> {
     let mut head = [0; wire::HEAD];
     match input.read_exact(&mut head) {
@@ -70,28 +90,34 @@ fn read_frame(input: &mut impl Read, rules: &Rules, payload: &mut Vec<u8>) -> io
     };
     let (kind, length) =
         wire::read_head(head, bound).map_err(|broken| io::Error::new(io::ErrorKind::InvalidData, broken))?;
-    payload.clear();
-    payload.resize(length, 0);
-    input.read_exact(payload)?;
-    Ok(Some(kind))
-}
-
-fn read_mail(payload: &[u8], rules: &Rules) -> io::Result<(Kind, Vec<u8>)> {
-    let (byte, raw) = payload.split_first().ok_or(io::ErrorKind::InvalidData)?;
-    let depth: Depth = wire::depth_of(*byte).ok_or(io::ErrorKind::InvalidData)?;
-    match catch_unwind(AssertUnwindSafe(|| parse(raw, rules, depth))) {
-        Ok(message) => Ok((Kind::Message, serde_json::to_vec(&message)?)),
-        Err(_) => Ok((Kind::Panic, Vec::new())),
+    payload.reserve_exact(length);
+    let wide = u64::try_from(length).unwrap_or(u64::MAX);
+    match input.by_ref().take(wide).read_to_end(payload)? {
+        read if read == length => Ok(Some(kind)),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
-fn answer(output: &mut impl Write, kind: Kind, payload: &[u8]) -> io::Result<()> {
-    let head = wire::head(kind, payload.len()).map_err(|broken| io::Error::new(io::ErrorKind::InvalidData, broken))?;
-    let mut frame = Vec::with_capacity(head.len().saturating_add(payload.len()));
-    frame.extend_from_slice(&head);
-    frame.extend_from_slice(payload);
-    output.write_all(&frame)?;
-    output.flush()
+fn read_mail(payload: &[u8], rules: &Rules, answers: &mut Vec<u8>) -> io::Result<()> {
+    let (byte, raw) = payload.split_first().ok_or(io::ErrorKind::InvalidData)?;
+    let depth: Depth = wire::depth_of(*byte).ok_or(io::ErrorKind::InvalidData)?;
+    match catch_unwind(AssertUnwindSafe(|| parse(raw, rules, depth))) {
+        Ok(message) => answer(answers, Kind::Message, |room| Ok(serde_json::to_writer(room, &message)?)),
+        Err(_) => answer(answers, Kind::Panic, |_| Ok(())),
+    }
+}
+
+/// Adds a frame to the answers; its head is known only when its payload is written.
+fn answer(answers: &mut Vec<u8>, kind: Kind, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+    let start = answers.len();
+    answers.extend_from_slice(&[0; wire::HEAD]);
+    write(answers)?;
+    let payload = answers.len().saturating_sub(start).saturating_sub(wire::HEAD);
+    let head = wire::head(kind, payload).map_err(|broken| io::Error::new(io::ErrorKind::InvalidData, broken))?;
+    if let Some(place) = answers.get_mut(start..).and_then(<[u8]>::first_chunk_mut) {
+        *place = head;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -110,7 +136,7 @@ mod tests {
         let input =
             [frame(Kind::Rules, &rules), frame(Kind::Mail, b"\0Subject: a\n\nb"), frame(Kind::Mail, b"\x02")].concat();
         let mut output = Vec::new();
-        serve(input.as_slice(), &mut output, "").expect("served");
+        serve(BufReader::new(input.as_slice()), &mut output, "").expect("served");
         assert!(output.starts_with(&frame(Kind::Hello, b"")));
         assert_eq!(String::from_utf8_lossy(&output).matches("canonical_hash").count(), 2);
     }
@@ -124,7 +150,7 @@ mod tests {
             frame(Kind::Mail, b"\x09"),
             frame(Kind::Hello, b""),
         ] {
-            assert!(serve(input.as_slice(), &mut Vec::new(), "").is_err(), "{input:?}");
+            assert!(serve(BufReader::new(input.as_slice()), &mut Vec::new(), "").is_err(), "{input:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use mailbridge::config::Limits;
 use mailbridge::config::units::{Period, Size};
 use mailbridge::message::{Depth, Message, Rules};
-use mailbridge::parser::{Error, Pool};
+use mailbridge::parser::{Error, Pool, Source};
 
 const HEAD: &str =
     "From: a@example.org\r\nSubject: still here\r\nMessage-ID: <hostile@example.org>\r\nMIME-Version: 1.0\r\n";
@@ -85,6 +85,23 @@ async fn a_worker_that_wants_too_much_memory_dies_alone() {
     let outcome = pool.parse(&raw, &rules, Depth::Full, false).await;
     assert!(matches!(outcome, Err(Error::Died { .. })), "{outcome:?}");
     assert!(pool.parse(b"Subject: next\r\n\r\nx", &rules, Depth::Full, false).await.is_ok());
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn mails_are_read_together_and_one_that_kills_the_worker_is_not_held_against_the_others() {
+    let pool = Pool::new(program(), 1);
+    let mails: Vec<Vec<u8>> = (0..200).map(|n| format!("Subject: {n}\r\n\r\n{}", "x".repeat(n * 50)).into()).collect();
+    let sources: Vec<Source<'_>> = mails.iter().map(Source::from).collect();
+    let read = pool.parse_together(&sources, &Rules::default()).await.expect("all end well");
+    for (n, message) in read.into_iter().enumerate() {
+        assert_eq!(message.expect("read").subject, n.to_string(), "each answer is that of its mail");
+    }
+    let limits = Limits { parse_memory: Size::mib(128), message_size: Size::mib(200), ..Limits::default() };
+    let deadly = [HEAD.as_bytes(), b"\r\n", &vec![b'x'; 120 << 20]].concat();
+    let mails = [Source::from(b"Subject: a\r\n\r\nx"), Source::from(&deadly), Source::from(b"Subject: b\r\n\r\nx")];
+    assert!(pool.parse_together(&mails, &Rules { limits, ..Rules::default() }).await.is_none());
+    assert!(pool.parse(b"Subject: next\r\n\r\nx", &Rules::default(), Depth::Full, false).await.is_ok());
     pool.close().await;
 }
 
