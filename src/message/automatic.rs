@@ -141,23 +141,33 @@ fn bounce(sight: &Sight<'_>) -> Option<String> {
     }
     let daemon = phrase::is_daemon(sight.from);
     let subject = phrase::is_bounce_subject(sight.subject);
-    let text = phrase::bounce_text(sight.text);
     let null = sight.null_return_path();
     let quoted = sight.has_part(&["message/rfc822", "text/rfc822-headers"]);
-    match (daemon, subject, text, null) {
-        (true, _, _, true) => Some("daemon sender, null return path".to_owned()),
-        (_, _, _, true) if quoted => Some("null return path, quoted original".to_owned()),
-        (true, true, _, _) => Some("daemon sender, bounce subject".to_owned()),
-        (true, _, Some(_), _) => Some("daemon sender, bounce text".to_owned()),
-        (_, true, _, true) => Some("null return path, bounce subject".to_owned()),
-        (_, true, Some(BounceText::Technical), _) if !sight.is_answer() => {
-            Some("bounce subject, bounce text".to_owned())
-        }
-        (_, _, Some(BounceText::Technical), _) if quoted && phrase::is_no_reply(sight.from) => {
-            Some("no-reply sender, bounce text, quoted original".to_owned())
-        }
-        _ => None,
+    let why = match (daemon, subject, null) {
+        (true, _, true) => "daemon sender, null return path",
+        (_, _, true) if quoted => "null return path, quoted original",
+        (true, true, _) => "daemon sender, bounce subject",
+        (_, true, true) => "null return path, bounce subject",
+        _ => return bounce_by_text(sight, daemon, subject, quoted),
+    };
+    Some(why.to_owned())
+}
+
+/// The last test of a bounce: how its text speaks. The text of most mails need not be searched for it.
+fn bounce_by_text(sight: &Sight<'_>, daemon: bool, subject: bool, quoted: bool) -> Option<String> {
+    let reports = subject && !sight.is_answer();
+    let quotes = quoted && phrase::is_no_reply(sight.from);
+    if !(daemon || reports || quotes) {
+        return None;
     }
+    let technical = phrase::bounce_text(sight.text)? == BounceText::Technical;
+    let why = match (daemon, technical, reports) {
+        (true, _, _) => "daemon sender, bounce text",
+        (_, true, true) => "bounce subject, bounce text",
+        (_, true, false) => "no-reply sender, bounce text, quoted original",
+        _ => return None,
+    };
+    Some(why.to_owned())
 }
 
 fn mdn(sight: &Sight<'_>) -> Option<String> {

@@ -1,9 +1,12 @@
 //! Which leaves are the text of the mail: parts of a mixed multipart are joined, of an alternative each kind is kept, related
 //! parts belong to their HTML. Both kinds are kept; what is missing is made from the other.
 
+use std::borrow::Cow;
+
 use crate::config::parse::Html;
 use crate::message::charset;
 use crate::message::flowed;
+use crate::message::header;
 use crate::message::html;
 use crate::message::model::{Defect, Depth, Rules};
 use crate::message::part::Part;
@@ -111,7 +114,7 @@ fn within(text: &str, max: usize) -> &str {
 
 /// Line ends as LF, nothing but text at the end.
 fn tidy(text: &str) -> String {
-    let lines = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() };
+    let lines = if text.contains('\r') { header::with_lf(text).into() } else { Cow::Borrowed(text) };
     lines.trim_end().trim_start_matches(['\n', '\u{feff}']).to_owned()
 }
 

@@ -110,16 +110,29 @@ fn read<'a>(
 
 /// The block as valid text, without NUL and without the end of its last line.
 pub(crate) fn block_text(block: &[u8]) -> String {
-    charset::guess(block)
-        .trim_end_matches(['\r', '\n'])
-        .replace('\0', "\u{fffd}")
-        .replace("\r\n", "\n")
-        .replace('\r', "\n")
+    let text = charset::guess(block);
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.contains('\0') { with_lf(&text.replace('\0', "\u{fffd}")) } else { with_lf(text) }
+}
+
+/// The text with LF for CRLF and CR.
+pub(crate) fn with_lf(text: &str) -> String {
+    let mut lines = text.split('\r');
+    let mut all = String::with_capacity(text.len());
+    all.push_str(lines.next().unwrap_or_default());
+    for line in lines {
+        all.push('\n');
+        all.push_str(line.strip_prefix('\n').unwrap_or(line));
+    }
+    all
 }
 
 /// A value as one line of valid text: folds become one blank, control characters too.
 pub(crate) fn unfold(value: &[u8]) -> String {
     let text: Cow<'_, str> = charset::guess(value);
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.trim().to_owned();
+    }
     let mut line = String::with_capacity(text.len());
     let mut folding = false;
     for c in text.trim().chars() {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use ammonia::{Builder, UrlRelative};
 use mail_parser::decoders::html::html_to_text;
@@ -52,6 +53,13 @@ fn attributes(tag: &[u8]) -> usize {
 /// A copy with nothing active in it: no script, no style, no frame, no form; links of known schemes; images by http(s),
 /// by `cid:` or as raster data.
 pub(crate) fn sanitize(html: &str) -> String {
+    static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(allowed);
+    // In pieces: given whole, each `&` would cost a copy of what follows it. Reading a slice does not fail.
+    ALLOWED.clean_from_reader(html.as_bytes()).map(|clean| clean.to_string()).unwrap_or_default()
+}
+
+/// What is allowed; making the list takes longer than cleaning a small mail.
+fn allowed() -> Builder<'static> {
     let mut builder = Builder::default();
     builder
         .url_schemes(HashSet::from(["http", "https", "mailto", "tel", "cid", "data"]))
@@ -65,8 +73,7 @@ pub(crate) fn sanitize(html: &str) -> String {
             "cite" | "background" if is_data(value) => None,
             _ => Some(Cow::Borrowed(value)),
         });
-    // In pieces: given whole, each `&` would cost a copy of what follows it. Reading a slice does not fail.
-    builder.clean_from_reader(html.as_bytes()).map(|clean| clean.to_string()).unwrap_or_default()
+    builder
 }
 
 /// Text for a mail that has only HTML.

@@ -3,6 +3,7 @@
 //!
 //! An id is kept without angle brackets and blanks. It is a name to compare, never taken apart.
 
+use memchr::memchr;
 use sha2::{Digest, Sha256};
 
 use crate::message::header::{Headers, unfold};
@@ -10,6 +11,9 @@ use crate::message::model::Defect;
 
 /// The API's column holds 850 characters, two of them are angle brackets.
 const MAX_ID_CHARS: usize = 848;
+
+/// Bytes that are hashed at once.
+const BUFFER: usize = 8 << 10;
 
 /// Headers that a mail gathers on its way or in a mailbox: the same mail has others in another mailbox.
 const TRACE: &[&str] = &[
@@ -80,10 +84,27 @@ pub(crate) fn canonical_hash(raw: &[u8], headers: &Headers<'_>) -> String {
     hex(&hash.finalize())
 }
 
+/// Through a buffer: line by line the hash would be as slow as its calls.
 fn update_without_cr(hash: &mut Sha256, bytes: &[u8]) {
-    for run in bytes.split(|byte| *byte == b'\r') {
-        hash.update(run);
+    let mut buffer = Vec::with_capacity(bytes.len().min(BUFFER));
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (run, behind) = match memchr(b'\r', rest) {
+            Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at.saturating_add(1)..).unwrap_or_default()),
+            None => (rest, [].as_slice()),
+        };
+        if buffer.len().saturating_add(run.len()) > BUFFER {
+            hash.update(&buffer);
+            buffer.clear();
+        }
+        if run.len() > BUFFER {
+            hash.update(run)
+        } else {
+            buffer.extend_from_slice(run)
+        }
+        rest = behind;
     }
+    hash.update(&buffer);
 }
 
 fn hex(bytes: &[u8]) -> String {

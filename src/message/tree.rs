@@ -4,6 +4,9 @@
 //! Where the declared boundary is on no line, the lines that plainly separate parts are used; what is separated by nothing
 //! stays one leaf, so no content is lost.
 
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
+
 use crate::config::Limits;
 use crate::message::header::{self, Headers};
 use crate::message::parameters::Parameters;
@@ -50,9 +53,10 @@ fn hidden(headers: &Headers<'_>, raw: &[u8]) -> Option<TooMuch> {
     if !root.media.starts_with("multipart/") && !root.media.starts_with("message/") {
         return None;
     }
-    let begins = |line: &&[u8]| line.get(..12).is_some_and(|name| name.eq_ignore_ascii_case(b"content-type"));
     let bytes = if root.media.starts_with("message/") { root.decoded() } else { root.bytes.into() };
-    let count = bytes.split(|byte| *byte == b'\n').filter(begins).count();
+    let lines = std::iter::once(0).chain(memchr_iter(b'\n', &bytes).map(|end| end.saturating_add(1)));
+    let name = |begin: usize| bytes.get(begin..begin.saturating_add(12));
+    let count = lines.filter_map(name).filter(|name| name.eq_ignore_ascii_case(b"content-type")).count();
     (count > MAX_CONTENT_TYPES).then_some(TooMuch("nesting", count))
 }
 
@@ -159,26 +163,39 @@ fn delimiter(line: &[u8], boundary: &[u8]) -> Option<Delimiter> {
     }
 }
 
+/// The lines that separate parts: where each begins, where the next line begins, and what it is.
+fn delimiters<'a>(body: &'a [u8], boundary: &'a [u8]) -> impl Iterator<Item = (usize, usize, Delimiter)> + 'a {
+    let begins_line = |at: usize| at.checked_sub(1).is_none_or(|before| body.get(before) == Some(&b'\n'));
+    let marks = Finder::new(&[b"--", boundary].concat()).into_owned();
+    let mut from = 0;
+    let found = std::iter::from_fn(move || {
+        let at = marks.find(body.get(from..)?)?.saturating_add(from);
+        from = at.saturating_add(1);
+        Some(at)
+    });
+    found.filter(move |at| begins_line(*at)).filter_map(move |at| {
+        let rest = body.get(at..)?;
+        let line = rest.get(..memchr(b'\n', rest).map_or(rest.len(), |end| end.saturating_add(1)))?;
+        Some((at, at.saturating_add(line.len()), delimiter(line, boundary)?))
+    })
+}
+
 /// What stands between the boundary lines, at most `max` sections. Text behind a closing line ends the multipart; without
 /// any, the line only closed too early.
 fn between<'a>(body: &'a [u8], boundary: &[u8], max: usize) -> Vec<&'a [u8]> {
     let mut found = Vec::new();
-    let mut begin = None;
-    let mut at: usize = 0;
-    for line in body.split_inclusive(|byte| *byte == b'\n') {
-        let next = at.saturating_add(line.len());
-        match delimiter(line, boundary) {
-            Some(delimiter) => {
-                found.extend(begin.map(|begin| section(body, begin, at)).filter(|section| !section.is_empty()));
-                begin = (delimiter == Delimiter::Open).then_some(next);
-            }
-            None if begin.is_none() && !found.is_empty() && !line.trim_ascii().is_empty() => return found,
-            None => {}
+    let (mut begin, mut closed) = (None, 0);
+    for (at, next, delimiter) in delimiters(body, boundary) {
+        let text = body.get(closed..at).unwrap_or_default();
+        if begin.is_none() && !found.is_empty() && !text.trim_ascii().is_empty() {
+            return found;
         }
+        found.extend(begin.map(|begin| section(body, begin, at)).filter(|section| !section.is_empty()));
+        begin = (delimiter == Delimiter::Open).then_some(next);
+        closed = next;
         if found.len() >= max {
             return found;
         }
-        at = next;
     }
     found.extend(begin.map(|begin| body.get(begin..).unwrap_or_default()).filter(|section| !section.is_empty()));
     found

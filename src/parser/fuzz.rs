@@ -1,5 +1,7 @@
 //! The door of the fuzz target `wire`, only there while fuzzing or testing: hostile frames, in both directions.
 
+use std::io::BufReader;
+
 use crate::message::{Depth, Message, Rules};
 use crate::parser::wire::{self, HEAD, Kind};
 use crate::parser::worker;
@@ -11,7 +13,7 @@ use crate::parser::worker;
 pub fn check(frames: &[u8]) {
     let mut output = Vec::new();
     // Whether the frames are in order is not the question.
-    let _end = worker::serve(frames, &mut output, "");
+    let _end = worker::serve(BufReader::new(frames), &mut output, "");
     let (messages, rest) = answers(&output, Depth::Full);
     assert!(rest.is_empty(), "an answer that is no frame");
     assert!(messages.iter().all(Result::is_ok), "an honest answer was refused: {messages:?}");
