@@ -95,7 +95,8 @@ fn secrets(headers: &HeaderMap) -> impl Iterator<Item = String> {
     let credentials = headers.values().filter_map(|value| value.to_str().ok()?.split(' ').next_back());
     credentials.flat_map(|credential| {
         let plain = STANDARD.decode(credential).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let password = plain.as_deref().and_then(|plain| plain.split_once(':')).map(|(_, password)| password.to_owned());
+        let password =
+            plain.as_deref().and_then(|plain| plain.split_once(':')).map(|(_, password)| password.to_owned());
         [Some(credential.to_owned()), plain, password].into_iter().flatten()
     })
 }

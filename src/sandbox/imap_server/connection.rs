@@ -145,7 +145,14 @@ impl Connection {
     async fn prelude(&mut self, step: Option<Step>, tag: &str) -> io::Result<Option<After>> {
         Ok(Some(match step {
             None
-            | Some(Step::Instead(_) | Step::Cut(_) | Step::Without(_) | Step::Edit(_) | Step::EditThenClose(_) | Step::Behind(_)) => {
+            | Some(
+                Step::Instead(_)
+                | Step::Cut(_)
+                | Step::Without(_)
+                | Step::Edit(_)
+                | Step::EditThenClose(_)
+                | Step::Behind(_),
+            ) => {
                 return Ok(None);
             }
             Some(Step::Delay(time)) => {

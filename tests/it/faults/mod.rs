@@ -17,5 +17,3 @@ mod reload;
 mod secrets;
 mod transport;
 mod trust;
-
-
