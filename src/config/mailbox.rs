@@ -36,7 +36,8 @@ pub struct Mailbox {
     pub connect_timeout: Period,
     /// Time without any progress in an answer (reconnect).
     pub io_timeout: Period,
-    /// auto: IDLE when offered, else poll; poll (reconnect).
+    /// auto: IDLE when offered, else poll, also for an hour after a server has refused IDLE or ended three sessions in a row
+    /// in it; poll (reconnect).
     pub mode: Mode,
     /// Time between polls where IDLE is not used, and for the folders beside the first (reconnect).
     pub poll_interval: Period,
