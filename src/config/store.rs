@@ -10,7 +10,7 @@ use super::units::{Period, Size};
 pub struct Store {
     /// The folder of the store, below `state_dir` (restart).
     pub path: String,
-    /// Larger raw mails are files below `path`, smaller ones rows (live).
+    /// Larger raw mails are files below `path`, written as they come; smaller ones are rows (live).
     pub spool_above: Size,
     /// How long the raw mail stays after a confirmed post; "0s" deletes it at once (live).
     pub keep_raw: Period,

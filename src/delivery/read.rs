@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Out, Step};
@@ -17,7 +17,7 @@ use super::report;
 use crate::fault::Fault;
 use crate::message::{Depth, Message};
 use crate::parser::{self, Source};
-use crate::queue::End;
+use crate::queue::{End, Raw};
 
 /// Mails that are read together, at the most.
 const TOGETHER: usize = 16;
@@ -57,45 +57,49 @@ impl Room {
     async fn together(&self, attempt: &Attempt<'_>, raw: Bytes) -> Option<(Message, Duration)> {
         let (reply, mut answer) = oneshot::channel();
         self.waiting().push_back(Wish { raw, reply });
-        let _seat = tokio::select! {
+        let seat = tokio::select! {
             biased;
             read = &mut answer => return read.ok(),
             seat = self.seats.acquire() => seat.ok()?,
         };
         // Mails that were claimed with this one are about to wait too.
         tokio::task::yield_now().await;
-        loop {
-            match answer.try_recv() {
-                Ok(read) => return Some(read),
-                Err(TryRecvError::Closed) => return None,
-                // Those who came first are served first.
-                Err(TryRecvError::Empty) => self.serve(attempt).await,
+        // Those who came first are served first. If nobody is left, somebody else is reading this mail already.
+        while answer.is_empty() {
+            let wishes = self.next();
+            if wishes.is_empty() {
+                break;
             }
+            serve(attempt, wishes).await;
         }
+        drop(seat);
+        answer.await.ok()
     }
 
-    /// Reads the next mails that are waited for and answers who waits. Whom it does not answer reads by himself.
-    async fn serve(&self, attempt: &Attempt<'_>) {
-        let wishes: Vec<Wish> = {
-            let mut waiting = self.waiting();
-            let next = std::iter::from_fn(|| waiting.pop_front());
-            // Who has stopped waiting needs nothing.
-            next.filter(|wish| !wish.reply.is_closed()).take(TOGETHER).collect()
-        };
-        let sources: Vec<Source<'_>> = wishes.iter().map(|wish| Source::from(&wish.raw)).collect();
-        let started = Instant::now();
-        let Some(messages) = attempt.pool().parse_together(&sources, &attempt.session.rules).await else { return };
-        let each = started.elapsed().checked_div(u32::try_from(wishes.len()).unwrap_or(1)).unwrap_or_default();
-        for (wish, message) in wishes.into_iter().zip(messages) {
-            if let Some(message) = message {
-                // He may have stopped waiting meanwhile.
-                drop(wish.reply.send((message, each)));
-            }
-        }
+    /// The next mails that are waited for.
+    fn next(&self) -> Vec<Wish> {
+        let mut waiting = self.waiting();
+        let next = std::iter::from_fn(|| waiting.pop_front());
+        // Who has stopped waiting needs nothing.
+        next.filter(|wish| !wish.reply.is_closed()).take(TOGETHER).collect()
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Wish>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads mails and answers who waits for them. Whom it does not answer reads by himself.
+async fn serve(attempt: &Attempt<'_>, wishes: Vec<Wish>) {
+    let sources: Vec<Source<'_>> = wishes.iter().map(|wish| Source::from(&wish.raw)).collect();
+    let started = Instant::now();
+    let Some(messages) = attempt.pool().parse_together(&sources, &attempt.session.rules).await else { return };
+    let each = started.elapsed().checked_div(u32::try_from(wishes.len()).unwrap_or(1)).unwrap_or_default();
+    for (wish, message) in wishes.into_iter().zip(messages) {
+        if let Some(message) = message {
+            // He may have stopped waiting meanwhile.
+            drop(wish.reply.send((message, each)));
+        }
     }
 }
 
@@ -112,13 +116,17 @@ pub(super) async fn read(attempt: &Attempt<'_>) -> Step<Message> {
     }
     let _seat = session.readers.seats.acquire().await.ok();
     let raw = match item.raw.clone() {
-        Some(raw) => raw,
-        None => attempt.queue().raw(item.claim.id).await?,
+        Some(bytes) => Raw::Bytes(bytes),
+        None => attempt.queue().source(item.claim.id).await?,
+    };
+    let source = match &raw {
+        Raw::Bytes(bytes) => Source::Bytes(bytes),
+        Raw::File(path) => Source::File(path),
     };
     let (mut depth, mut alone) = (item.depth, item.strikes > 0);
     loop {
         let started = Instant::now();
-        let error = match attempt.pool().parse(&raw, &session.rules, depth, alone).await {
+        let error = match attempt.pool().parse(source, &session.rules, depth, alone).await {
             Ok(message) => {
                 report::parsed(attempt, &message, started.elapsed());
                 return Ok(message);

@@ -6,6 +6,7 @@ use async_imap::imap_proto::{
 use bytes::Bytes;
 
 use super::error::excerpt;
+use super::frame::Literal;
 use super::guard::Guard;
 use crate::clock::UtcMillis;
 
@@ -94,7 +95,7 @@ pub(super) struct Fetched {
     /// INTERNALDATE.
     pub(super) internal_date: Option<UtcMillis>,
     /// The section that was asked for, when it is there and not NIL.
-    pub(super) body: Option<Bytes>,
+    pub(super) body: Option<Literal>,
 }
 
 /// Translates one response; the guard has its literals.
@@ -167,7 +168,7 @@ fn fetched(attributes: &[AttributeValue<'_>], guard: &mut Guard) -> Fetched {
             AttributeValue::Rfc822Size(size) => item.size = Some(*size),
             AttributeValue::InternalDate(text) => item.internal_date = date_of(text, guard),
             AttributeValue::BodySection { index: None | Some(0), data: Some(data), .. } => {
-                item.body = Some(bytes(data, guard))
+                item.body = Some(body(data, guard))
             }
             _ => {}
         }
@@ -176,14 +177,16 @@ fn fetched(attributes: &[AttributeValue<'_>], guard: &mut Guard) -> Fetched {
 }
 
 /// A mark becomes the literal that it stands for; anything else is a quoted string.
-fn bytes(data: &[u8], guard: &mut Guard) -> Bytes {
-    guard.take_literal(data).unwrap_or_else(|| Bytes::copy_from_slice(data))
+fn body(data: &[u8], guard: &mut Guard) -> Literal {
+    guard.take_literal(data).unwrap_or_else(|| Literal::Bytes(Bytes::copy_from_slice(data)))
 }
 
 fn date_of(text: &str, guard: &mut Guard) -> Option<UtcMillis> {
-    let literal = guard.take_literal(text.as_bytes());
-    let literal = literal.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    internal_date(literal.as_deref().unwrap_or(text))
+    match guard.take_literal(text.as_bytes()) {
+        Some(Literal::Bytes(bytes)) => internal_date(&String::from_utf8_lossy(&bytes)),
+        Some(Literal::Diverted(_)) => None,
+        None => internal_date(text),
+    }
 }
 
 /// `" 2-Nov-2026 10:02:11 +0100"` (RFC 9051 §9 date-time); without a zone it is taken for UTC.

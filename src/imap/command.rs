@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::answer::{Answer, Completion, Status, translate};
 use super::error::{Error, Refusal, Violation, excerpt};
+use super::fetch::Sink;
 use super::frame::Bounds;
 use super::guard::{Guard, TooSlow, Transport};
 
@@ -131,6 +132,13 @@ impl Wire {
                 },
                 answer => each(answer),
             }
+        }
+    }
+
+    /// Where the literal goes that the next command diverts.
+    pub(super) fn divert(&mut self, sink: Option<Box<dyn Sink>>) {
+        if let Some(client) = self.client.as_mut() {
+            client.get_mut().divert(sink);
         }
     }
 

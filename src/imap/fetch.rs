@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use tokio::io::AsyncWrite;
 
 use super::answer::{Answer, Fetched};
 use super::command::Command;
 use super::error::Error;
-use super::frame::Bounds;
+use super::frame::{Bounds, Literal};
 use super::session::Session;
 use crate::clock::UtcMillis;
 use crate::ids::Uid;
@@ -41,6 +42,20 @@ pub enum Section {
     Whole,
     /// The header block, as far as `header_bytes`.
     Header,
+}
+
+/// Where the bytes of a large body go as they come. It keeps its own failures to itself: they say nothing of the server.
+pub trait Sink: AsyncWrite + Unpin + Send + std::fmt::Debug {}
+
+impl<T: AsyncWrite + Unpin + Send + std::fmt::Debug> Sink for T {}
+
+/// A body that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Its bytes.
+    Bytes(Bytes),
+    /// It went into the sink; how many bytes it had.
+    Diverted(u64),
 }
 
 /// What came of a fetch: the items that are whole and were asked for, and the failure that ended it, if one did.
@@ -75,7 +90,19 @@ impl Session {
     }
 
     /// The bodies of mails of the selected folder. UIDs without an item are open still.
-    pub async fn bodies(&mut self, wanted: &[Metadata], section: Section) -> Haul<(Uid, Bytes)> {
+    pub async fn bodies(&mut self, wanted: &[Metadata], section: Section) -> Haul<(Uid, Body)> {
+        self.take(wanted, section, u64::MAX).await
+    }
+
+    /// The body of one mail. One of more than `above` bytes goes into the sink as it comes, and is never held whole.
+    pub async fn body_into(&mut self, mail: Metadata, above: u64, sink: Box<dyn Sink>) -> Haul<(Uid, Body)> {
+        self.wire.divert(Some(sink));
+        let haul = self.take(&[mail], Section::Whole, above).await;
+        self.wire.divert(None);
+        haul
+    }
+
+    async fn take(&mut self, wanted: &[Metadata], section: Section, divert_above: u64) -> Haul<(Uid, Body)> {
         let uids: UidSet = wanted.iter().map(|mail| mail.uid).collect();
         if uids.is_empty() {
             return Haul { items: Vec::new(), failure: None };
@@ -85,14 +112,18 @@ impl Session {
             Section::Header => format!("BODY.PEEK[HEADER]<0.{}>", self.limits.header_bytes.0),
         };
         let command = Command::new("UID FETCH", format!("UID FETCH {uids} (UID {item})"));
-        let command = command.bounded(self.bounds(wanted));
+        let command = command.bounded(Bounds { divert_above, ..self.bounds(wanted) });
         let empty: BTreeSet<Uid> = wanted.iter().filter(|mail| mail.size == 0).map(|mail| mail.uid).collect();
         let mut found = BTreeMap::new();
         let failure = self.fetch(command, &uids, |uid, item| {
-            // An empty body of a mail that is not empty is a server's way to say that it cannot.
-            if let Some(body) = item.body.filter(|body| !body.is_empty() || empty.contains(&uid)) {
-                found.entry(uid).or_insert(body);
-            }
+            let body = match item.body {
+                // An empty body of a mail that is not empty is a server's way to say that it cannot.
+                Some(Literal::Bytes(bytes)) if bytes.is_empty() && !empty.contains(&uid) => return,
+                Some(Literal::Bytes(bytes)) => Body::Bytes(bytes),
+                Some(Literal::Diverted(size)) => Body::Diverted(size),
+                None => return,
+            };
+            found.entry(uid).or_insert(body);
         });
         let failure = failure.await.err();
         Haul { items: found.into_iter().collect(), failure }

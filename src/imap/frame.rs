@@ -2,12 +2,12 @@
 //! sees them. Pure: bytes in, bytes out.
 //!
 //! Literals never go on to the parser: they are taken out and a short mark stands in their place, so that a mail is held
-//! in memory once, is never copied, and never appears in the error text or the log of a library. Untagged data that
-//! nobody here reads is dropped. What is left is what `imap-proto` reads without panic, deep recursion or quadratic time.
+//! in memory once (a large one in pieces only), is never copied, and never appears in the error text or the log of a
+//! library. Untagged data that nobody here reads is dropped. What is left is what `imap-proto` reads without panic, deep recursion or quadratic time.
 //!
 //! Never interprets anything: `answer` does.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::error::{Violation, excerpt};
 
@@ -17,6 +17,10 @@ const MAX_DEPTH: u32 = 32;
 const IDS_A_LINE: usize = 500;
 /// Bytes outside literals that one command's answer may have: the UIDs of more than a million mails.
 const MAX_TEXT: usize = 16 << 20;
+/// Bytes of a diverted literal that are held at one time.
+const PIECE: usize = 256 << 10;
+/// What may still come in literals after the one that was diverted.
+const AFTER_DIVERTED: u64 = 64 << 10;
 /// Length of the mark that stands in place of a literal: NUL, which no line can hold, and 8 hexadecimal digits.
 const MARK: usize = 9;
 
@@ -29,11 +33,13 @@ pub(super) struct Bounds {
     pub(super) literals: u64,
     /// Lines.
     pub(super) lines: u32,
+    /// The first literal of a FETCH that has more bytes than this is diverted: held in pieces, never whole.
+    pub(super) divert_above: u64,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { literal: 64 << 10, literals: 1 << 20, lines: 50_000 }
+        Self { literal: 64 << 10, literals: 1 << 20, lines: 50_000, divert_above: u64::MAX }
     }
 }
 
@@ -44,6 +50,8 @@ pub(super) enum Step {
     More,
     /// More bytes are needed.
     Need,
+    /// A piece of a diverted literal is to be taken out of [`Framer::piece`].
+    Piece,
     /// The command's answer is complete.
     Done,
 }
@@ -65,10 +73,45 @@ enum Kind {
     Tagged,
 }
 
+/// A literal that has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Literal {
+    /// Its bytes.
+    Bytes(Bytes),
+    /// It was diverted; how many bytes it had.
+    Diverted(u64),
+}
+
+/// A literal that is under way.
 #[derive(Debug)]
-struct Literal {
+struct Open {
     data: BytesMut,
     length: usize,
+    /// How many of its bytes were taken out already, if it is diverted.
+    diverted: Option<usize>,
+}
+
+impl Open {
+    /// How many bytes are still to come.
+    fn missing(&self) -> usize {
+        let gone = self.diverted.unwrap_or(0);
+        self.length.saturating_sub(gone).saturating_sub(self.data.len())
+    }
+
+    /// How many of them may come now.
+    fn room(&self) -> usize {
+        match self.diverted {
+            Some(_) => self.missing().min(PIECE.saturating_sub(self.data.len())),
+            None => self.missing(),
+        }
+    }
+
+    fn whole(self) -> Literal {
+        match self.diverted {
+            Some(_) => Literal::Diverted(u64::try_from(self.length).unwrap_or(u64::MAX)),
+            None => Literal::Bytes(self.data.freeze()),
+        }
+    }
 }
 
 /// The state between two reads.
@@ -86,8 +129,8 @@ pub(super) struct Framer {
     text: usize,
     /// Bytes of the input that were searched for a line end before.
     scanned: usize,
-    literal: Option<Literal>,
-    literals: Vec<Bytes>,
+    literal: Option<Open>,
+    literals: Vec<Option<Literal>>,
     dropped: u64,
 }
 
@@ -146,8 +189,27 @@ impl Framer {
     /// Where the rest of a literal goes, and how much of it is missing: a reader may fill it without a copy.
     pub(super) fn literal_room(&mut self) -> Option<(&mut BytesMut, usize)> {
         let literal = self.literal.as_mut()?;
-        let missing = literal.length.saturating_sub(literal.data.len());
-        (missing > 0).then_some((&mut literal.data, missing))
+        let room = literal.room();
+        (room > 0).then_some((&mut literal.data, room))
+    }
+
+    /// The piece of a diverted literal that is here; empty when there is none.
+    pub(super) fn piece(&self) -> &[u8] {
+        self.literal.as_ref().filter(|literal| literal.diverted.is_some()).map_or(&[], |literal| &literal.data)
+    }
+
+    /// So many bytes of the piece were taken out.
+    pub(super) fn took(&mut self, count: usize) {
+        if let Some(literal) = &mut self.literal
+            && let Some(gone) = &mut literal.diverted
+        {
+            *gone = gone.saturating_add(count);
+            literal.data.advance(count);
+            if literal.data.is_empty() {
+                let next = literal.missing().min(PIECE);
+                literal.data.reserve(next);
+            }
+        }
     }
 
     /// Whether what was handed on so far ends with a response.
@@ -156,10 +218,10 @@ impl Framer {
     }
 
     /// The literal that a mark stands for; each is given out once.
-    pub(super) fn take_literal(&mut self, mark: &[u8]) -> Option<Bytes> {
+    pub(super) fn take_literal(&mut self, mark: &[u8]) -> Option<Literal> {
         let digits = std::str::from_utf8(mark.strip_prefix(b"\0")?).ok()?;
         let index = usize::from_str_radix(digits, 16).ok()?;
-        self.literals.get_mut(index).map(std::mem::take)
+        self.literals.get_mut(index).and_then(Option::take)
     }
 
     /// How many untagged lines were dropped so far.
@@ -300,23 +362,31 @@ impl Framer {
             return Err(Violation { rule: "literal_too_big", detail: excerpt(&detail) });
         }
         self.bounds.literals = self.bounds.literals.saturating_sub(length);
+        let diverted = kind == Kind::Fetch && length > self.bounds.divert_above;
+        if diverted {
+            // There is one place for one of them.
+            self.bounds.divert_above = u64::MAX;
+            self.bounds.literals = self.bounds.literals.min(AFTER_DIVERTED);
+        }
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         self.open = Some(kind);
-        self.literal = Some(Literal { data: BytesMut::with_capacity(length), length });
+        let room = if diverted { length.min(PIECE) } else { length };
+        let data = BytesMut::with_capacity(room);
+        self.literal = Some(Open { data, length, diverted: diverted.then_some(0) });
         Ok(Some(before))
     }
 
     fn fill_literal(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Step {
         let Some(mut literal) = self.literal.take() else { return Step::More };
-        let missing = literal.length.saturating_sub(literal.data.len());
-        literal.data.extend_from_slice(&input.split_to(missing.min(input.len())));
-        if literal.data.len() < literal.length {
+        literal.data.extend_from_slice(&input.split_to(literal.room().min(input.len())));
+        let piece = literal.diverted.is_some() && literal.room() == 0 && !literal.data.is_empty();
+        if piece || literal.missing() > 0 {
             self.literal = Some(literal);
-            return Step::Need;
+            return if piece { Step::Piece } else { Step::Need };
         }
         if self.open == Some(Kind::Fetch) {
             output.extend_from_slice(format!("\0{:08x}", self.literals.len()).as_bytes());
-            self.literals.push(literal.data.freeze());
+            self.literals.push(Some(literal.whole()));
         }
         Step::More
     }

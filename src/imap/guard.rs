@@ -10,12 +10,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::error::Violation;
-use super::frame::{Bounds, Framer, Step};
+use super::fetch::Sink;
+use super::frame::{Bounds, Framer, Literal, Step};
 
 /// Bytes a second that an answer must bring, on the whole, to be waited for beyond its time.
 const SLOWEST: u64 = 4 << 10;
@@ -36,6 +37,7 @@ pub(super) struct TooSlow;
 #[derive(Debug)]
 pub(super) struct Guard {
     inner: Box<dyn Transport>,
+    sink: Option<Box<dyn Sink>>,
     framer: Framer,
     input: BytesMut,
     output: BytesMut,
@@ -50,6 +52,7 @@ impl Guard {
         let deadline = later(Instant::now(), silence);
         Self {
             inner,
+            sink: None,
             framer: Framer::new(max_line, Bounds::default()),
             input: BytesMut::new(),
             output: BytesMut::new(),
@@ -72,6 +75,11 @@ impl Guard {
         Ok(())
     }
 
+    /// Where a diverted literal goes from now on; without a place it is dropped.
+    pub(super) fn divert(&mut self, sink: Option<Box<dyn Sink>>) {
+        self.sink = sink;
+    }
+
     /// From now on the server may be silent for so long, and take so long in all. Each byte that comes earns it time: a
     /// large mail may come slowly, and whoever drips a byte a minute gets none.
     pub(super) fn allow(&mut self, silence: Duration, total: Duration) {
@@ -81,7 +89,7 @@ impl Guard {
     }
 
     /// The literal that a mark stands for.
-    pub(super) fn take_literal(&mut self, mark: &[u8]) -> Option<Bytes> {
+    pub(super) fn take_literal(&mut self, mark: &[u8]) -> Option<Literal> {
         self.framer.take_literal(mark)
     }
 
@@ -125,6 +133,23 @@ impl Guard {
         let earned = bytes.saturating_mul(1_000_000).checked_div(SLOWEST).unwrap_or(0);
         self.deadline = later(self.deadline, Duration::from_micros(earned));
         self.restart_timer();
+    }
+
+    /// Hands the piece of a diverted literal on. While its sink is busy nothing more is read.
+    fn poll_divert(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.framer.piece().is_empty() {
+            let taken = match &mut self.sink {
+                Some(sink) => ready!(Pin::new(sink).poll_write(cx, self.framer.piece()))?,
+                None => self.framer.piece().len(),
+            };
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.framer.took(taken);
+        }
+        // The server was not silent meanwhile: nobody listened.
+        self.restart_timer();
+        Poll::Ready(Ok(()))
     }
 
     /// Reads once: into the literal that is under way, or into the input. How many bytes; 0 is the end.
@@ -172,6 +197,7 @@ impl AsyncRead for Guard {
             }
             match guard.framer.advance(&mut guard.input, &mut guard.output).map_err(io::Error::other)? {
                 Step::More => {}
+                Step::Piece => ready!(guard.poll_divert(cx))?,
                 Step::Done => return Poll::Ready(Err(io::Error::other("nothing was asked"))),
                 Step::Need => {
                     if ready!(guard.poll_fill(cx))? == 0 {

@@ -8,7 +8,7 @@ use super::capability::Capabilities;
 use super::command::Wire;
 use super::connect::Connected;
 use super::error::Error;
-use super::fetch::{Metadata, Section};
+use super::fetch::{Body, Haul, Metadata, Section};
 use super::idle::Idled;
 use super::session::{Folder, Session};
 use crate::config;
@@ -260,9 +260,12 @@ fn wanted() -> Vec<Metadata> {
 }
 
 #[track_caller]
-fn assert_haul(haul: &super::fetch::Haul<(Uid, bytes::Bytes)>, expected: &str, failure: &str, reply: &str) {
-    let items: Vec<String> =
-        haul.items.iter().map(|(uid, raw)| format!("{uid}={}", String::from_utf8_lossy(raw))).collect();
+fn assert_haul(haul: &Haul<(Uid, Body)>, expected: &str, failure: &str, reply: &str) {
+    let shown = |body: &Body| match body {
+        Body::Bytes(raw) => String::from_utf8_lossy(raw).into_owned(),
+        Body::Diverted(size) => format!("({size})"),
+    };
+    let items: Vec<String> = haul.items.iter().map(|(uid, body)| format!("{uid}={}", shown(body))).collect();
     let failed = haul.failure.as_ref().map_or("ok", |error| match error {
         Error::Violation { violation, .. } => violation.rule,
         other => other.class(),
@@ -446,5 +449,31 @@ async fn without_uidplus_nothing_is_expunged() {
         let (deleted, lines) = tokio::join!(deleting, serve(server, script(&[ok, ok])));
         deleted.expect("deleted");
         assert_eq!(lines, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_body_goes_into_its_sink_and_is_never_held() {
+    let raw = "x".repeat(700_000);
+    let whole = format!("* 1 FETCH (UID 1 BODY[] {{700000}}\r\n{raw})\r\n");
+    for (reply, items, failure, came) in [
+        (format!("{whole}@ OK\r\n"), "1=(700000)", "ok", 700_000),
+        (format!("* 1 FETCH (BODY[] {{700000}}\r\n{raw} UID 1)\r\n@ OK\r\n"), "1=(700000)", "ok", 700_000),
+        ("* 1 FETCH (UID 1 BODY[] {2}\r\nab)\r\n@ OK\r\n".to_owned(), "1=ab", "ok", 0),
+        (whole.replace("UID 1", "UID 7") + "* 1 FETCH (UID 1 BODY[] {2}\r\nab)\r\n@ OK\r\n", "1=ab", "ok", 700_000),
+        (format!("{whole}{whole}@ OK\r\n"), "1=(700000)", "literal_too_big", 700_000),
+        (format!("* 1 FETCH (UID 1 BODY[] {{700000}}\r\n{}", "x".repeat(300_000)), "", "lost", 300_000),
+    ] {
+        let (mut session, server) = signed_in("").await;
+        let (sink, mut out) = tokio::io::duplex(1 << 20);
+        let mail = Metadata { uid: Uid(1), size: 700_000, internal_date: None };
+        let fetching = session.body_into(mail, 1000, Box::new(sink));
+        let (haul, _) = tokio::join!(fetching, serve(server, script(&[&reply])));
+        drop(session);
+        let mut bytes = Vec::new();
+        out.read_to_end(&mut bytes).await.expect("the sink is closed");
+        assert_haul(&haul, items, failure, reply.get(..60).unwrap_or(&reply));
+        // What had not come whole may be there in part.
+        assert!(bytes.len() <= came && (failure == "lost" || bytes.len() == came), "{}", bytes.len());
     }
 }

@@ -16,12 +16,13 @@ use tokio::time::{Instant, timeout};
 use super::folder::{Folder, takes};
 use super::load::{Load, plan, section_of};
 use super::stand_in::is_stand_in;
+use super::told::{tell, tell_gone, tell_missing, tell_unfetchable};
 use super::{Context, Trouble, beat_name};
 use crate::fault::Fault;
 use crate::ids::{QueueId, Uid};
-use crate::imap::fetch::{Metadata, Section};
+use crate::imap::fetch::{Body, Haul, Metadata, Section};
 use crate::imap::{self, Session};
-use crate::queue::{Accepted, Arrival, Batch, Novelty, Unfetched};
+use crate::queue::{Accepted, Arrival, Batch, Incoming, Unfetched};
 use crate::stop::{Phase, Stop};
 use crate::telemetry::event;
 use crate::uids::UidSet;
@@ -30,6 +31,8 @@ use crate::uids::UidSet;
 const GROUP: usize = 500;
 /// Who waits for memory says so each time after this.
 const STILL_HERE: Duration = Duration::from_secs(30);
+/// Bytes in memory of a mail that comes in pieces.
+const IN_PIECES: u64 = 1 << 20;
 /// A UID that fails so often gets a row without raw mail.
 const STRIKES: u32 = 5;
 
@@ -50,7 +53,14 @@ pub(super) struct Intake<'a> {
 }
 
 /// Fetched, not yet durable; holds its share of the memory.
-type Pending = (Batch, OwnedSemaphorePermit);
+type Pending = (Catch, OwnedSemaphorePermit);
+
+/// What came of a load.
+struct Catch {
+    batch: Batch,
+    /// Where the bytes of the batch's only mail are, when it came in pieces.
+    incoming: Option<Incoming>,
+}
 
 impl<'a> Intake<'a> {
     /// Searches the folder: all of it, or what lies behind the last search.
@@ -120,12 +130,12 @@ impl<'a> Intake<'a> {
         self.suspect(folder, group.minus(&told).iter(), haul.failure.as_ref());
         ends_visit(haul.failure)?;
         let config = &self.context.config;
-        let bytes = self.context.limits.in_flight_bytes.0.checked_div(4).unwrap_or(0);
+        let bytes = self.context.limits.in_flight_bytes.0.checked_div(16).unwrap_or(0);
         let first_new = folder.record.as_ref().map_or(Uid(0), |record| record.first_new);
         // A batch is compared with what older UIDVALIDITYs gave, or it is not.
         let (old, new): (Vec<Metadata>, Vec<Metadata>) = haul.items.iter().partition(|mail| mail.uid < first_new);
-        let plan =
-            |mails: &[Metadata]| plan(mails, usize::from(config.batch), bytes, self.context.limits.message_size.0);
+        let (largest, above) = (self.context.limits.message_size.0, self.context.queue.spool_above());
+        let plan = |mails: &[Metadata]| plan(mails, usize::from(config.batch), bytes, largest, above);
         let loads = plan(&old).into_iter().chain(plan(&new)).collect();
         self.take_loads(session, folder, loads, stop).await?;
         Ok(self.backlog() > 0 && !session.wants_less())
@@ -221,14 +231,15 @@ impl<'a> Intake<'a> {
                     self.permit(&load).await
                 }
             };
-            let fetching = session.bodies(&load.mails, load.section);
+            let fetching = self.fetch(session, &load);
             let (haul, stored) = futures_util::future::join(fetching, self.commit(pending.take())).await;
             self.note_stored(folder, stored?);
-            let items: Vec<(Uid, Bytes)> = haul.items.into_iter().filter(|(_, raw)| !is_stand_in(raw)).collect();
+            let (haul, incoming) = haul?;
+            let items: Vec<(Uid, Body)> = haul.items.into_iter().filter(|(_, body)| !stands_in(body)).collect();
             let came: UidSet = items.iter().map(|(uid, _)| *uid).collect();
             let missing = load.mails.iter().map(|mail| mail.uid).filter(|uid| !came.contains(*uid));
             self.suspect(folder, missing, haul.failure.as_ref());
-            pending = permit.map(|permit| (self.batch(folder, &load, items), permit));
+            pending = permit.map(|permit| (self.caught(folder, &load, items, incoming), permit));
             if let Err(trouble) = ends_visit(haul.failure) {
                 self.store(folder, pending.take()).await?;
                 return Err(trouble);
@@ -264,13 +275,13 @@ impl<'a> Intake<'a> {
         }
         let load = Load { mails: vec![mail], section };
         let permit = self.permit(&load).await;
-        let haul = session.bodies(&load.mails, section).await;
+        let (haul, incoming) = self.fetch(session, &load).await?;
         let why = match haul.items.first() {
             None => "the server does not hand it out",
-            Some((_, raw)) if is_stand_in(raw) => "the server puts a note of its own in its place",
+            Some((_, body)) if stands_in(body) => "the server puts a note of its own in its place",
             Some(_) => {
-                let batch = self.batch(folder, &load, haul.items);
-                return self.store(folder, permit.map(|permit| (batch, permit))).await;
+                let caught = self.caught(folder, &load, haul.items, incoming);
+                return self.store(folder, permit.map(|permit| (caught, permit))).await;
             }
         };
         self.missed(session, folder, uid, haul.failure, why).await
@@ -316,9 +327,32 @@ impl<'a> Intake<'a> {
         ends_visit(failure)
     }
 
-    fn batch(&self, folder: &Folder, load: &Load, items: Vec<(Uid, Bytes)>) -> Batch {
+    /// Fetches a load; a large mail goes into the spool as it comes.
+    async fn fetch(
+        &self,
+        session: &mut Session,
+        load: &Load,
+    ) -> Result<(Haul<(Uid, Body)>, Option<Incoming>), Trouble> {
+        let above = self.context.queue.spool_above();
+        match load.mails.as_slice() {
+            [mail] if load.section == Section::Whole && mail.size > above => {
+                let incoming = self.context.queue.incoming().await?;
+                let haul = session.body_into(*mail, above, Box::new(incoming.inlet())).await;
+                Ok((haul, Some(incoming)))
+            }
+            mails => Ok((session.bodies(mails, load.section).await, None)),
+        }
+    }
+
+    fn caught(&self, folder: &Folder, load: &Load, items: Vec<(Uid, Body)>, incoming: Option<Incoming>) -> Catch {
+        let diverted = items.iter().any(|(_, body)| matches!(body, Body::Diverted(_)));
+        Catch { batch: self.batch(folder, load, items), incoming: incoming.filter(|_| diverted) }
+    }
+
+    fn batch(&self, folder: &Folder, load: &Load, items: Vec<(Uid, Body)>) -> Batch {
         let first_new = folder.record.as_ref().map_or(Uid(0), |record| record.first_new);
-        let arrivals: Vec<Arrival> = items.into_iter().filter_map(|(uid, raw)| self.arrival(load, uid, raw)).collect();
+        let arrivals: Vec<Arrival> =
+            items.into_iter().filter_map(|(uid, body)| self.arrival(load, uid, body)).collect();
         Batch {
             key: folder.key.clone(),
             uidvalidity: folder.uidvalidity(),
@@ -331,17 +365,22 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn arrival(&self, load: &Load, uid: Uid, raw: Bytes) -> Option<Arrival> {
+    fn arrival(&self, load: &Load, uid: Uid, body: Body) -> Option<Arrival> {
         let mail = load.mails.iter().find(|mail| mail.uid == uid)?;
         let stub = load.section == Section::Header;
-        let size = if stub { mail.size } else { u64::try_from(raw.len()).unwrap_or(u64::MAX) };
+        let (raw, came) = match body {
+            Body::Bytes(raw) => (raw.clone(), u64::try_from(raw.len()).unwrap_or(u64::MAX)),
+            Body::Diverted(came) => (Bytes::new(), came),
+        };
+        let size = if stub { mail.size } else { came };
         let internal_date = mail.internal_date.unwrap_or_else(|| self.context.clock.now());
         Some(Arrival { uid, internal_date, size, stub, raw })
     }
 
     fn kib(&self, load: &Load) -> u32 {
         let kib = |bytes: u64| bytes.div_ceil(1024);
-        let sum = load.mails.iter().map(|mail| mail.size).fold(0_u64, u64::saturating_add);
+        let held = |mail: &Metadata| mail.size.min(self.context.queue.spool_above().max(IN_PIECES));
+        let sum = load.mails.iter().map(held).fold(0_u64, u64::saturating_add);
         u32::try_from(kib(sum).clamp(1, kib(self.context.limits.in_flight_bytes.0).max(1))).unwrap_or(u32::MAX)
     }
 
@@ -368,13 +407,18 @@ impl<'a> Intake<'a> {
     }
 
     async fn commit(&self, pending: Option<Pending>) -> Result<Vec<(Accepted, Arrival)>, Trouble> {
-        let Some((batch, _permit)) = pending.filter(|(batch, _)| !batch.arrivals.is_empty()) else {
+        let Some((Catch { batch, incoming }, _permit)) =
+            pending.filter(|(caught, _)| !caught.batch.arrivals.is_empty())
+        else {
             return Ok(Vec::new());
         };
         // For the log only; the bytes are not held beyond the commit.
         let brief = |arrival: &Arrival| Arrival { raw: Bytes::new(), ..arrival.clone() };
         let arrivals: Vec<Arrival> = batch.arrivals.iter().map(brief).collect();
-        let accepted = self.context.queue.accept(batch).await?;
+        let accepted = match incoming {
+            Some(incoming) => self.context.queue.accept_incoming(batch, incoming).await?,
+            None => self.context.queue.accept(batch).await?,
+        };
         let of = |accepted: Accepted| {
             let arrival = arrivals.iter().find(|arrival| arrival.uid == accepted.uid)?.clone();
             Some((accepted, arrival))
@@ -392,74 +436,8 @@ impl<'a> Intake<'a> {
     }
 }
 
-fn tell(folder: &Folder, accepted: &Accepted, arrival: &Arrival, max: u64) {
-    let (mailbox, name) = (folder.key.mailbox.as_str(), folder.key.folder.as_str());
-    if !matches!(accepted.novelty, Novelty::New | Novelty::Completed) {
-        return;
-    }
-    tracing::info!(
-        event = event::MESSAGE_STORED,
-        mailbox,
-        folder = name,
-        qid = %accepted.id,
-        uidvalidity = %folder.uidvalidity(),
-        uid = accepted.uid.0,
-        size_bytes = accepted.size,
-        sha256_prefix = accepted.sha256_prefix,
-        internal_date = %arrival.internal_date,
-        "A mail is stored.",
-    );
-    if arrival.stub {
-        tracing::warn!(
-            event = event::MESSAGE_LIMIT,
-            mailbox,
-            folder = name,
-            qid = %accepted.id,
-            limit = "message_size",
-            value = arrival.size,
-            max,
-            action = "stub",
-            "A mail is too large; only its headers were fetched.",
-        );
-    }
-}
-
-fn tell_gone(folder: &Folder, uid: Uid) {
-    tracing::debug!(
-        event = event::MAILBOX_GONE,
-        mailbox = %folder.key.mailbox,
-        folder = folder.key.folder,
-        uidvalidity = %folder.uidvalidity(),
-        uid = uid.0,
-        "A mail is gone from the mail server before it was fetched.",
-    );
-}
-
-fn tell_missing(folder: &Folder, uid: Uid, reason: &str) {
-    tracing::warn!(
-        event = event::MAILBOX_PROTOCOL_VIOLATION,
-        mailbox = %folder.key.mailbox,
-        folder = folder.key.folder,
-        uid = uid.0,
-        rule = "mail_withheld",
-        detail = reason,
-        "The mail server does not hand out a mail; it is asked again.",
-    );
-}
-
-fn tell_unfetchable(folder: &Folder, uid: Uid, id: QueueId, reason: &str) {
-    tracing::error!(
-        event = event::MESSAGE_DONE,
-        mailbox = %folder.key.mailbox,
-        folder = folder.key.folder,
-        qid = %id,
-        uidvalidity = %folder.uidvalidity(),
-        uid = uid.0,
-        state = "dead",
-        error_class = "unfetchable",
-        reason,
-        "The mail server does not hand out a mail; `mailbridge queue retry` asks for it anew.",
-    );
+fn stands_in(body: &Body) -> bool {
+    matches!(body, Body::Bytes(raw) if is_stand_in(raw))
 }
 
 fn forget(set: &mut UidSet, uid: Uid) {

@@ -9,6 +9,7 @@ mod intake;
 mod load;
 mod report;
 mod stand_in;
+mod told;
 mod wait;
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! One parse worker as the pool sees it: a child process with three pipes, bounded from outside before it gets a frame.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -176,7 +177,8 @@ impl Answers {
                 Ok(wire::read_message(payload, rules, depth).map_err(|why| Failed::Refused(why.to_owned()))?)
             }
             Kind::Panic => Err(Error::Died { how: "panic".to_owned() }),
-            Kind::Rules | Kind::Mail | Kind::Hello => {
+            Kind::NoFile => Err(Error::NoFile),
+            Kind::Rules | Kind::Mail | Kind::File | Kind::Hello => {
                 return Err(Failed::Refused("a frame out of turn".to_owned()));
             }
         };
@@ -190,7 +192,7 @@ impl Answers {
         let bound = |kind| match kind {
             Kind::Message => wire::max_message(rules),
             Kind::Hello => MAX_HELLO,
-            Kind::Rules | Kind::Mail | Kind::Panic => 0,
+            Kind::Rules | Kind::Mail | Kind::File | Kind::Panic | Kind::NoFile => 0,
         };
         let head = *self.buffer.first_chunk().ok_or(Failed::Pipe)?;
         let (kind, length) = wire::read_head(head, bound)?;
@@ -217,6 +219,7 @@ async fn send(input: &mut ChildStdin, mut frames: Vec<u8>, mails: &[(Source<'_>,
         let depth = [wire::depth_byte(*depth)];
         match source {
             Source::Bytes(raw) if raw.len() <= ONE_WRITE => frame(&mut frames, Kind::Mail, &depth, raw)?,
+            Source::File(path) => frame(&mut frames, Kind::File, &depth, path.as_os_str().as_bytes())?,
             Source::Bytes(raw) => {
                 frames.extend_from_slice(&wire::head(Kind::Mail, raw.len().saturating_add(depth.len()))?);
                 frames.extend_from_slice(&depth);

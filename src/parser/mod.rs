@@ -9,7 +9,7 @@ mod wire;
 pub mod worker;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +41,9 @@ pub enum Error {
         /// Which rule it broke.
         reason: String,
     },
+    /// The worker could not read the file that holds the mail: nobody's strike, try again.
+    #[error("the parse worker could not read the file that holds the mail")]
+    NoFile,
     /// No worker could be started: nobody's strike, try again.
     #[error("starting a parse worker: {0}")]
     Spawn(io::Error),
@@ -51,7 +54,7 @@ impl Error {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Spawn(_) => Fault::Transient,
+            Self::Spawn(_) | Self::NoFile => Fault::Transient,
             Self::Died { .. } | Self::Late { .. } | Self::Refused { .. } => Fault::Permanent,
         }
     }
@@ -59,7 +62,7 @@ impl Error {
     /// Whether it is a strike against the mail.
     #[must_use]
     pub const fn is_strike(&self) -> bool {
-        !matches!(self, Self::Spawn(_))
+        !matches!(self, Self::Spawn(_) | Self::NoFile)
     }
 }
 
@@ -68,6 +71,8 @@ impl Error {
 pub enum Source<'a> {
     /// Its bytes.
     Bytes(&'a [u8]),
+    /// The file that holds them, for the worker to read: a large mail is in memory once.
+    File(&'a Path),
 }
 
 impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Source<'a> {

@@ -16,12 +16,16 @@ pub(crate) enum Kind {
     Rules,
     /// To the worker: one byte of depth, then the raw mail.
     Mail,
+    /// To the worker: one byte of depth, then the path of the file that holds the raw mail.
+    File,
     /// From the worker, once, before anything else: why it is not fenced in; empty when it is.
     Hello,
     /// From the worker: the [`Message`] as JSON.
     Message,
     /// From the worker: reading the mail panicked. The worker lives.
     Panic,
+    /// From the worker: there is no such file, or it cannot be read.
+    NoFile,
 }
 
 /// A frame that breaks the format or a bound.
@@ -36,15 +40,17 @@ pub(crate) enum Broken {
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Rules, Self::Mail, Self::Hello, Self::Message, Self::Panic];
+    const ALL: [Self; 7] = [Self::Rules, Self::Mail, Self::File, Self::Hello, Self::Message, Self::Panic, Self::NoFile];
 
     const fn byte(self) -> u8 {
         match self {
             Self::Rules => b'R',
             Self::Mail => b'M',
+            Self::File => b'F',
             Self::Hello => b'H',
             Self::Message => b'A',
             Self::Panic => b'P',
+            Self::NoFile => b'N',
         }
     }
 }
@@ -69,6 +75,9 @@ pub(crate) fn read_head(head: [u8; HEAD], bound: impl Fn(Kind) -> usize) -> Resu
 pub(crate) fn max_mail(rules: &Rules) -> usize {
     bytes(rules.limits.message_size.0).saturating_add(1)
 }
+
+/// The bound of a [`Kind::File`] payload.
+pub(crate) const MAX_PATH: usize = 4 << 10;
 
 /// The bound of a [`Kind::Message`] payload: what the limits let a message grow to, every character escaped.
 pub(crate) fn max_message(rules: &Rules) -> usize {

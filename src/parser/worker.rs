@@ -4,10 +4,13 @@
 //! One thread with a large stack reads the mails. A panic is an answer; whatever else a mail does to the process is seen
 //! by the parent.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal as _, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::message::{Depth, Rules, parse};
@@ -64,7 +67,8 @@ pub(crate) fn serve(mut input: BufReader<impl Read>, output: &mut impl Write, un
         match kind {
             Kind::Rules => rules = serde_json::from_slice(&payload)?,
             Kind::Mail => read_mail(&payload, &rules, &mut answers)?,
-            Kind::Hello | Kind::Message | Kind::Panic => return Err(io::ErrorKind::InvalidData.into()),
+            Kind::File => read_file(&payload, &rules, &mut answers)?,
+            Kind::Hello | Kind::Message | Kind::Panic | Kind::NoFile => return Err(io::ErrorKind::InvalidData.into()),
         }
         empty(&mut payload);
     }
@@ -86,7 +90,8 @@ fn read_frame(input: &mut impl Read, rules: &Rules, payload: &mut Vec<u8>) -> io
     let bound = |kind| match kind {
         Kind::Rules => wire::MAX_RULES,
         Kind::Mail => wire::max_mail(rules),
-        Kind::Hello | Kind::Message | Kind::Panic => 0,
+        Kind::File => wire::MAX_PATH,
+        Kind::Hello | Kind::Message | Kind::Panic | Kind::NoFile => 0,
     };
     let (kind, length) =
         wire::read_head(head, bound).map_err(|broken| io::Error::new(io::ErrorKind::InvalidData, broken))?;
@@ -105,6 +110,24 @@ fn read_mail(payload: &[u8], rules: &Rules, answers: &mut Vec<u8>) -> io::Result
         Ok(message) => answer(answers, Kind::Message, |room| Ok(serde_json::to_writer(room, &message)?)),
         Err(_) => answer(answers, Kind::Panic, |_| Ok(())),
     }
+}
+
+fn read_file(payload: &[u8], rules: &Rules, answers: &mut Vec<u8>) -> io::Result<()> {
+    let (byte, path) = payload.split_first().ok_or(io::ErrorKind::InvalidData)?;
+    let mut mail = vec![*byte];
+    match load(Path::new(OsStr::from_bytes(path)), wire::max_mail(rules), &mut mail) {
+        Ok(()) => read_mail(&mail, rules, answers),
+        Err(_) => answer(answers, Kind::NoFile, |_| Ok(())),
+    }
+}
+
+/// Adds the bytes of a file, at most `max`: the limits may have come down since it was stored.
+fn load(path: &Path, max: usize, mail: &mut Vec<u8>) -> io::Result<()> {
+    let file = File::open(path)?;
+    let max = u64::try_from(max).unwrap_or(u64::MAX);
+    let size = file.metadata()?.len().min(max);
+    mail.reserve_exact(usize::try_from(size).unwrap_or(usize::MAX));
+    file.take(max).read_to_end(mail).map(drop)
 }
 
 /// Adds a frame to the answers; its head is known only when its payload is written.

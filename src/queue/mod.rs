@@ -12,6 +12,7 @@ mod claim;
 mod entry;
 mod error;
 mod file;
+mod incoming;
 mod intake;
 mod leftover;
 mod lock;
@@ -32,21 +33,22 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 pub use error::Error;
+pub use incoming::{Incoming, Inlet};
 pub use item::{
     Accepted, Arrival, Batch, Claim, Copied, Disposal, End, Entry, Filter, FolderKey, FolderRecord, Identity, Item,
     Novelty, Recovery, Room, StateNumbers, Turn, Unfetched,
 };
 pub use operate::Operated;
+pub use spool::Raw;
 pub use state::{Operation, State};
 
 use self::intake::Origin;
 use self::readers::Readers;
-use self::spool::{Place, Spool};
+use self::spool::Spool;
 use self::writer::{Signals, Tx, Writer};
 use crate::clock::{Clock, UtcMillis};
 use crate::config;
@@ -256,22 +258,6 @@ impl Queue {
     /// As [`Self::folder`].
     pub async fn tenants(&self) -> Result<Vec<TenantName>, Error> {
         self.read("listing the tenants", claim::tenants).await
-    }
-
-    /// The bytes of a mail.
-    ///
-    /// # Errors
-    /// [`Error::NoRaw`] when they are no longer kept, [`Error::DamagedRaw`]; as [`Self::folder`].
-    pub async fn raw(&self, id: QueueId) -> Result<Bytes, Error> {
-        match self.read("reading the raw mail", move |conn| spool::find(conn, id)).await? {
-            None => Err(Error::NoRaw(id)),
-            Some(Place::Damaged) => Err(Error::DamagedRaw(id)),
-            Some(Place::Row(bytes)) => Ok(bytes.into()),
-            Some(Place::File { name, sha256 }) => {
-                let spool = Arc::clone(&self.inner.spool);
-                blocking(move || spool.load(&name, &sha256)?.ok_or(Error::DamagedRaw(id))).await
-            }
-        }
     }
 
     /// A worker died on it: one strike, and the depth to read it at from now on. The number of strikes; `None` when the

@@ -8,14 +8,16 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
+use super::Queue;
 use super::error::Error;
 use super::sql::integer;
 use super::writer::Tx;
@@ -23,6 +25,8 @@ use crate::ids::QueueId;
 
 /// Ends the name of a file that is not whole.
 const PARTIAL: &str = ".part";
+/// Bytes that are read at once.
+const PIECE: usize = 64 << 10;
 
 /// The folder of spool files.
 #[derive(Debug)]
@@ -42,6 +46,15 @@ pub(super) enum Spooled {
         /// Its bytes.
         size: u64,
     },
+}
+
+/// The bytes of a mail, or the file that holds them.
+#[derive(Debug)]
+pub enum Raw {
+    /// The bytes.
+    Bytes(Bytes),
+    /// The file; it stays while the mail is claimed.
+    File(PathBuf),
 }
 
 /// Where a mail's bytes were found.
@@ -120,11 +133,11 @@ impl Spool {
         Ok(prepared)
     }
 
-    /// The bytes of a spool file; `None` when there is none with this hash. Blocks.
-    pub(super) fn load(&self, name: &str, sha256: &[u8]) -> Result<Option<Bytes>, Error> {
+    /// The path of a spool file, when there is one with this hash. Blocks; never holds more than a piece of it.
+    fn check(&self, name: &str, sha256: &[u8]) -> Result<Option<PathBuf>, Error> {
         let path = self.dir.join(name);
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes).filter(|bytes| is(bytes, sha256)).map(Bytes::from)),
+        match digest(&path) {
+            Ok(found) => Ok(Some(path).filter(|_| found[..] == *sha256)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::file("reading the spool file", &path)(error)),
         }
@@ -152,24 +165,45 @@ impl Spool {
 
     /// Writes a whole file under a fresh name, but for the folder's sync.
     fn write(&self, raw: &[u8]) -> Result<String, Error> {
-        let name = QueueId::generate().to_string();
-        let path = self.dir.join(&name);
-        let partial = self.dir.join(format!("{name}{PARTIAL}"));
-        let written = (|| {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-            file.write_all(raw)?;
-            file.sync_all()?;
-            std::fs::rename(&partial, &path)
-        })();
-        if written.is_err() {
-            // No transaction knows it, and a full disk needs the room.
-            drop(std::fs::remove_file(&partial));
+        let (name, mut file) = self.create()?;
+        let written = file.write_all(raw).map_err(Error::file("writing the spool file", &self.partial(&name)));
+        let kept = written.and_then(|()| self.keep(&name, &file));
+        if kept.is_err() {
+            self.give_up(&name);
         }
-        written.map_err(Error::file("writing the spool file", &path))?;
-        Ok(name)
+        kept.map(|()| name)
     }
 
-    fn sync(&self) -> Result<(), Error> {
+    /// A file under a fresh name that says that it is not whole.
+    pub(super) fn create(&self) -> Result<(String, File), Error> {
+        let name = QueueId::generate().to_string();
+        let partial = self.partial(&name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
+        file.map(|file| (name, file)).map_err(Error::file("making the spool file", &partial))
+    }
+
+    /// The file is whole: on the disk, and under its name, but for the folder's sync.
+    pub(super) fn keep(&self, name: &str, file: &File) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        let kept = file.sync_all().and_then(|()| std::fs::rename(self.partial(name), &path));
+        kept.map_err(Error::file("writing the spool file", &path))
+    }
+
+    /// Removes a file that did not become whole: no transaction knows it, and a full disk needs the room.
+    pub(super) fn give_up(&self, name: &str) {
+        drop(std::fs::remove_file(self.partial(name)));
+    }
+
+    /// Why a file could not be written.
+    pub(super) fn unwritten(&self, name: &str, error: std::io::Error) -> Error {
+        Error::file("writing the spool file", &self.partial(name))(error)
+    }
+
+    fn partial(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}{PARTIAL}"))
+    }
+
+    pub(super) fn sync(&self) -> Result<(), Error> {
         let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
         synced.map_err(Error::file("syncing the folder", &self.dir))
     }
@@ -195,6 +229,46 @@ pub(super) fn find(conn: &Connection, id: QueueId) -> rusqlite::Result<Option<Pl
     statement.query_row([id], read).optional()
 }
 
+impl Queue {
+    /// The bytes of a mail.
+    ///
+    /// # Errors
+    /// As [`Self::source`].
+    pub async fn raw(&self, id: QueueId) -> Result<Bytes, Error> {
+        match self.source(id).await? {
+            Raw::Bytes(bytes) => Ok(bytes),
+            Raw::File(path) => {
+                let load =
+                    move || std::fs::read(&path).map(Bytes::from).map_err(Error::file("reading the spool file", &path));
+                super::blocking(load).await
+            }
+        }
+    }
+
+    /// The bytes of a mail, or the file that holds them.
+    ///
+    /// # Errors
+    /// [`Error::NoRaw`] when they are no longer kept, [`Error::DamagedRaw`]; when the database or the file cannot be read.
+    pub async fn source(&self, id: QueueId) -> Result<Raw, Error> {
+        match self.read("reading the raw mail", move |conn| find(conn, id)).await? {
+            None => Err(Error::NoRaw(id)),
+            Some(Place::Damaged) => Err(Error::DamagedRaw(id)),
+            Some(Place::Row(bytes)) => Ok(Raw::Bytes(bytes.into())),
+            Some(Place::File { name, sha256 }) => {
+                let spool = Arc::clone(&self.inner.spool);
+                let check = move || spool.check(&name, &sha256)?.map(Raw::File).ok_or(Error::DamagedRaw(id));
+                super::blocking(check).await
+            }
+        }
+    }
+
+    /// A mail that is larger comes in pieces, and lies in a file.
+    #[must_use]
+    pub fn spool_above(&self) -> u64 {
+        self.options().spool_above.0
+    }
+}
+
 /// Forgets the bytes of the mail `seq`.
 pub(super) fn forget(tx: &mut Tx<'_>, seq: i64, size: i64) -> rusqlite::Result<()> {
     let file: Option<Option<String>> =
@@ -202,6 +276,17 @@ pub(super) fn forget(tx: &mut Tx<'_>, seq: i64, size: i64) -> rusqlite::Result<(
     tx.effects.unlink.extend(file.flatten());
     tx.effects.raw_bytes = tx.effects.raw_bytes.saturating_sub(size);
     Ok(())
+}
+
+/// The hash of a file.
+fn digest(path: &Path) -> std::io::Result<[u8; 32]> {
+    let (mut file, mut hash, mut piece) = (File::open(path)?, Sha256::new(), vec![0; PIECE]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hash.finalize().into()),
+            count => hash.update(piece.get(..count).unwrap_or_default()),
+        }
+    }
 }
 
 fn names(conn: &Connection) -> rusqlite::Result<HashSet<String>> {
@@ -222,9 +307,10 @@ mod tests {
         assert!(matches!(&prepared[0], Spooled::Row(raw) if &raw[..] == b"1234"));
         let Spooled::File { name, size: 5 } = &prepared[1] else { panic!("{prepared:?}") };
         let sha256 = Sha256::digest(b"12345");
-        assert_eq!(spool.load(name, &sha256).expect("read").as_deref(), Some(&b"12345"[..]));
-        assert_eq!(spool.load(name, b"other").expect("read"), None);
+        let path = spool.check(name, &sha256).expect("read").expect("it is that mail");
+        assert_eq!(std::fs::read(path).expect("read"), b"12345");
+        assert_eq!(spool.check(name, b"other").expect("read"), None);
         spool.unlink(name);
-        assert_eq!(spool.load(name, &sha256).expect("looked for"), None);
+        assert_eq!(spool.check(name, &sha256).expect("looked for"), None);
     }
 }

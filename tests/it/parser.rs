@@ -106,6 +106,20 @@ async fn mails_are_read_together_and_one_that_kills_the_worker_is_not_held_again
 }
 
 #[tokio::test]
+async fn a_mail_in_a_file_is_read_by_the_worker() {
+    let pool = Pool::new(program(), 1);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, [b"Subject: large\r\n\r\n".as_slice(), &vec![b'x'; 3 << 20]].concat()).expect("written");
+    let message = pool.parse(Source::File(file.path()), &Rules::default(), Depth::Full, false).await.expect("read");
+    assert_eq!((message.subject.as_str(), message.text.len()), ("large", 2_000_000));
+    let path = file.path().to_owned();
+    drop(file);
+    let error = pool.parse(Source::File(&path), &Rules::default(), Depth::Full, false).await.expect_err("gone");
+    assert!(matches!(error, Error::NoFile) && !error.is_strike(), "{error}");
+    pool.close().await;
+}
+
+#[tokio::test]
 async fn a_late_worker_is_stopped() {
     let pool = Pool::new(program(), 1);
     let limits = Limits { parse_time: Period(Duration::from_nanos(1)), ..Limits::default() };
