@@ -6,7 +6,7 @@ use mailbridge::ids::{QueueId, Uid, UidValidity};
 use mailbridge::message::{Depth, Rules, parse};
 
 /// The entity of any mail is JSON that reads back to itself and keeps the lengths of the API's page.
-pub fn check(raw: &[u8]) {
+pub(super) fn check(raw: &[u8]) {
     let origin = Origin {
         queue_id: QueueId::generate(),
         mailbox: "support".parse().expect("a name"),
@@ -15,7 +15,7 @@ pub fn check(raw: &[u8]) {
         uid: Uid(7),
         internal_date: UtcMillis(1_795_341_731_480),
         size: 100,
-        stub: raw.len() % 5 == 0,
+        stub: raw.len().is_multiple_of(5),
     };
     for depth in [Depth::Full, Depth::Headers] {
         let message = parse(raw, &Rules::default(), depth);

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use mailbridge::config::{Sources, load};
 
 /// Any text is a configuration or a list of mistakes, each with words.
-pub fn check(text: &[u8]) {
+pub(super) fn check(text: &[u8]) {
     let mut pieces = text.split(|byte| *byte == 0);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("config.toml");

@@ -2,7 +2,7 @@ use mailbridge::config::Limits;
 use mailbridge::message::{Depth, Message, Rules, parse};
 
 /// Any bytes are a mail, at every depth, with the bounds of the manual and with small ones.
-pub fn check(raw: &[u8]) {
+pub(super) fn check(raw: &[u8]) {
     let rules = Rules::default();
     let full = parse(raw, &rules, Depth::Full);
     for depth in [Depth::Text, Depth::Headers] {

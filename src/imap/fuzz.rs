@@ -1,5 +1,7 @@
 //! The door of the fuzz target `guard`, only there while fuzzing or testing: a whole session against what a server says.
 
+#![expect(clippy::expect_used, reason = "only there while fuzzing or testing")]
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,8 +14,8 @@ use super::capability::Capabilities;
 use super::command::Wire;
 use super::connect::Connected;
 use super::error::Violation;
-use super::fetch::{Metadata, Section};
-use super::frame::{Bounds, Framer, Step};
+use super::fetch::{Body, Metadata, Section};
+use super::frame::{Bounds, Framer, Literal, Step};
 use super::session::Session;
 use crate::config::{Limits, Mailbox, Secret};
 use crate::ids::Uid;
@@ -47,16 +49,16 @@ fn framed(script: &[u8]) {
 }
 
 /// All that is handed on, the literals, and how it ends.
-fn frames<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (BytesMut, Vec<bytes::Bytes>, Option<Violation>) {
+fn frames<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (BytesMut, Vec<Literal>, Option<Violation>) {
     let mut framer = Framer::new(MAX_LINE, Bounds::default());
-    framer.begin("t", Bounds { literal: MAX_BODY, literals: 2 * MAX_BODY, lines: 100 });
+    framer.begin("t", Bounds { literal: MAX_BODY, literals: 2 * MAX_BODY, lines: 100, ..Bounds::default() });
     let (mut input, mut output, mut end) = (BytesMut::new(), BytesMut::new(), None);
     'all: for piece in pieces {
         input.extend_from_slice(piece);
         loop {
             match framer.advance(&mut input, &mut output) {
                 Ok(Step::More) => {}
-                Ok(Step::Need) => break,
+                Ok(Step::Need | Step::Piece) => break,
                 Ok(Step::Done) => break 'all,
                 Err(violation) => {
                     end = Some(violation);
@@ -78,8 +80,8 @@ const fn script_bound(piece: &[u8]) -> usize {
 }
 
 async fn session(script: &[u8]) {
-    let server =
-        Server { script: script.iter().copied().collect::<Vec<_>>().into_iter(), line: Vec::new(), tag: Vec::new() };
+    let bytes = script.to_owned();
+    let server = Server { script: bytes.into_iter(), line: Vec::new(), tag: Vec::new() };
     let mut wire = Wire::new(Box::new(server), MAX_LINE, Duration::from_secs(60));
     if wire.greeting("host").await.is_err() {
         return;
@@ -99,7 +101,7 @@ async fn session(script: &[u8]) {
     let bodies = session.bodies(&wanted, Section::Whole).await;
     for (uid, body) in &bodies.items {
         assert!(*uid == Uid(5) || *uid == Uid(6), "a mail that was not asked for");
-        assert!(body.len() <= script.len(), "bytes from nowhere");
+        assert!(matches!(body, Body::Bytes(body) if body.len() <= script.len()), "bytes from nowhere");
     }
     if session.can_idle() && session.idle(Duration::from_secs(60), std::future::pending()).await.is_err() {
         return;

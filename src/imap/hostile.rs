@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt, BufReader, DuplexStream};
 
 use super::error::Error;
-use super::fetch::{Metadata, Section};
+use super::fetch::{Body, Metadata, Section};
 use super::session::Session;
 use super::tests::{STALL, all, script, serve, signed_in, word};
 use crate::ids::Uid;
@@ -180,7 +180,7 @@ async fn fetched_slowly(size: usize, piece: usize, every: Duration) -> (String, 
         let haul = session.bodies(&wanted, Section::Whole).await;
         drop(session);
         let what = match (haul.failure, haul.items.first()) {
-            (None, Some((_, body))) => body.len().to_string(),
+            (None, Some((_, Body::Bytes(body)))) => body.len().to_string(),
             (Some(Error::Timeout { waited_for, .. }), None) => waited_for.to_owned(),
             other => format!("{other:?}"),
         };

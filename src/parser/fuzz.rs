@@ -1,5 +1,7 @@
 //! The door of the fuzz target `wire`, only there while fuzzing or testing: hostile frames, in both directions.
 
+#![expect(clippy::expect_used, reason = "only there while fuzzing or testing")]
+
 use std::io::BufReader;
 
 use crate::message::{Depth, Message, Rules};
@@ -32,7 +34,7 @@ fn answers(mut bytes: &[u8], asked: Depth) -> (Vec<Result<Message, &'static str>
     let bound = |kind| match kind {
         Kind::Message => wire::max_message(&rules),
         Kind::Hello => 4 << 10,
-        Kind::Rules | Kind::Mail | Kind::Panic => 0,
+        Kind::Rules | Kind::Mail | Kind::File | Kind::Panic | Kind::NoFile => 0,
     };
     let mut messages = Vec::new();
     while let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() {
