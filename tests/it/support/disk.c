@@ -38,6 +38,7 @@ struct undo {
     struct undo *next;
     char *path;  /* the file, or the new name */
     char *from;  /* the old name, for a rename */
+    char *also;  /* the name that the file had when it was written */
     off_t offset, size; /* size: of the file before the write */
     size_t length;
     char *bytes;
@@ -90,6 +91,8 @@ static void power_cut(void) {
             continue;
         }
         int fd = syscall(SYS_openat, AT_FDCWD, u->path, O_WRONLY | O_CLOEXEC);
+        /* Its renaming was taken back already. */
+        if (fd < 0 && u->also) fd = syscall(SYS_openat, AT_FDCWD, u->also, O_WRONLY | O_CLOEXEC);
         if (fd < 0) continue;
         if (u->length) syscall(SYS_pwrite64, fd, u->bytes, u->length, u->offset);
         syscall(SYS_ftruncate, fd, u->size);
@@ -122,14 +125,25 @@ static void forget(const char *path) {
     for (struct undo **p = &undos; *p;) {
         struct undo *u = *p;
         size_t parent = strrchr(u->path, '/') - u->path;
-        int covered = u->from ? strlen(path) == parent && !strncmp(path, u->path, parent) : !strcmp(path, u->path);
+        int covered = u->from ? strlen(path) == parent && !strncmp(path, u->path, parent) : !strcmp(path, u->path) || (u->also && !strcmp(path, u->also));
         if (covered) {
             *p = u->next;
-            free(u->path), free(u->from), free(u->bytes), free(u);
+            free(u->path), free(u->from), free(u->also), free(u->bytes), free(u);
         } else {
             p = &u->next;
         }
     }
+}
+
+/* A file has another name now; what would be lost of it is lost under that. */
+static void renamed(const char *from, const char *to) {
+    for (struct undo *u = undos; u; u = u->next) {
+        if (u->from || strcmp(u->path, from)) continue;
+        if (!u->also) u->also = strdup(from);
+        free(u->path);
+        u->path = strdup(to);
+    }
+    remember(to, from, -1, 0, 0);
 }
 
 /* Counts a call. 0: go on; -1: kill when it is done; else an errno. The lock is held until `leave`. */
@@ -252,7 +266,7 @@ int rename(const char *from, const char *to) {
     REAL(int, rename, const char *, const char *);
     const char *path = ours(from) ? from : NULL;
     int result;
-    COUNTED("rename", path, , real(from, to), remember(to, from, -1, 0, 0), result);
+    COUNTED("rename", path, , real(from, to), renamed(from, to), result);
 }
 
 int unlink(const char *name) {
