@@ -186,7 +186,7 @@ fn every_durable_step_is_explained() {
 
 #[test]
 fn a_power_cut_at_any_call_loses_what_was_not_synced_and_no_mail() {
-    sweep("write sync rename unlink", Mishap::PowerCut, 7, &mut Deaths::new());
+    sweep("write sync rename unlink", Mishap::PowerCut, 11, &mut Deaths::new());
 }
 
 #[test]
@@ -201,5 +201,5 @@ fn a_rename_that_fails_once_is_survived() {
 
 #[test]
 fn a_write_without_room_is_survived_or_ends_the_daemon_in_order() {
-    failing("write", ENOSPC, 9);
+    failing("write", ENOSPC, 13);
 }
