@@ -29,6 +29,9 @@ use crate::superoffice::{Error, Posted};
 /// A mail that waits for an older one is claimed again after a quarter of its age, within these bounds.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// A reply waits so long until mails of other mailboxes are read: one of them may be what it answers.
+const OTHER_MAILBOXES: Duration = Duration::from_secs(1);
+
 /// Why the work on a mail stops before its regular end.
 #[derive(Debug)]
 pub(super) enum Out {
@@ -121,7 +124,7 @@ impl<'a> Attempt<'a> {
         self.gate.parsed(self.item.claim.id);
         let ready = self.compose(&message);
         drop(message);
-        self.wait_for_older_readings().await?;
+        self.wait_for_older_readings(&ready.identity).await?;
         let mut looked_up = false;
         loop {
             let call = self.or_stop(self.session.calls.acquire()).await?;
@@ -175,14 +178,21 @@ impl<'a> Attempt<'a> {
         Ready { entity: compose::compose(message, &origin, &mailbox), identity, notify }
     }
 
-    /// Before its first write a mail waits, at most `parse_time`, until what older mails are known by is known.
-    async fn wait_for_older_readings(&self) -> Step<()> {
+    /// Before its first write a mail waits, at most `parse_time`, until what older mails are known by is known. For mails of
+    /// other mailboxes only a reply waits, and not for long: whoever sends a mail that is hard to read stops no other mailbox.
+    async fn wait_for_older_readings(&self, identity: &Identity) -> Step<()> {
         if self.item.attempts > 0 || self.session.config.queue.ordering == Ordering::None {
             return Ok(());
         }
-        let older = self.gate.older_are_parsed(self.item.claim.id);
+        let (id, limit) = (self.item.claim.id, self.session.rules.limits.parse_time.0);
         // Too late is no fault: the older mail has lost its turn.
-        self.or_stop(timeout(self.session.rules.limits.parse_time.0, older)).await.map(drop)
+        let own = timeout(limit, self.gate.older_of_mailbox_are_parsed(id, &self.item.key.mailbox));
+        self.or_stop(own).await.map(drop)?;
+        if !identity.refers.is_empty() {
+            let all = timeout(OTHER_MAILBOXES.min(limit), self.gate.older_are_parsed(id));
+            self.or_stop(all).await.map(drop)?;
+        }
+        Ok(())
     }
 
     /// Waits in memory while the older mail is at work here; else the queue is asked again later.

@@ -1,7 +1,7 @@
 //! What the attempts of one tenant know of each other, in memory: who is still being read, who is at work, and whether the
 //! tenant is there. Nothing durable: the queue decides the order of writes, this only keeps mails from asking too early.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::breaker::{Breaker, Change, Entry, Rules};
 use super::outcome::Outcome;
 use crate::clock::UtcMillis;
-use crate::ids::QueueId;
+use crate::ids::{MailboxName, QueueId};
 
 /// The gate of one tenant.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Gate {
 
 #[derive(Debug, Default)]
 struct Order {
-    unparsed: BTreeSet<QueueId>,
+    unparsed: BTreeMap<QueueId, MailboxName>,
     active: BTreeSet<QueueId>,
 }
 
@@ -69,16 +69,16 @@ impl Gate {
     // ── order ──
 
     /// A mail was claimed.
-    pub(super) fn arrive(&self, id: QueueId) {
+    pub(super) fn arrive(&self, id: QueueId, mailbox: &MailboxName) {
         self.order.send_modify(|order| {
-            order.unparsed.insert(id);
+            order.unparsed.insert(id, mailbox.clone());
             order.active.insert(id);
         });
     }
 
     /// A mail was read: what it is known by will be in the queue with its first write.
     pub(super) fn parsed(&self, id: QueueId) {
-        self.order.send_if_modified(|order| order.unparsed.remove(&id));
+        self.order.send_if_modified(|order| order.unparsed.remove(&id).is_some());
     }
 
     /// The work on a mail has ended, durably.
@@ -96,7 +96,12 @@ impl Gate {
 
     /// Returns when no older claimed mail is still being read.
     pub(super) async fn older_are_parsed(&self, id: QueueId) {
-        self.wait(|order| order.unparsed.first().is_none_or(|oldest| *oldest >= id)).await;
+        self.wait(|order| order.unparsed.range(..id).next().is_none()).await;
+    }
+
+    /// The same, for the mails of one mailbox.
+    pub(super) async fn older_of_mailbox_are_parsed(&self, id: QueueId, mailbox: &MailboxName) {
+        self.wait(|order| order.unparsed.range(..id).all(|(_, other)| other != mailbox)).await;
     }
 
     /// Returns when the work on a mail has ended.
@@ -173,7 +178,13 @@ mod tests {
     #[test]
     fn a_mail_waits_for_older_ones_to_be_read_and_not_for_younger_ones() {
         let (gate, ids) = (Gate::new(), [QueueId::generate(), QueueId::generate(), QueueId::generate()]);
-        ids.iter().for_each(|id| gate.arrive(*id));
+        let mailbox = |name: &str| name.parse().expect("a name");
+        for (id, name) in ids.iter().zip(["a", "b", "a"]) {
+            gate.arrive(*id, &mailbox(name));
+        }
+        let ready_beside_others =
+            |id, name| gate.older_of_mailbox_are_parsed(id, &mailbox(name)).now_or_never().is_some();
+        assert!(ready_beside_others(ids[1], "b") && !ready_beside_others(ids[2], "a"));
         let ready = |id| gate.older_are_parsed(id).now_or_never().is_some();
         assert!(ready(ids[0]) && !ready(ids[1]));
         gate.parsed(ids[1]);
@@ -185,7 +196,7 @@ mod tests {
     #[test]
     fn the_end_of_a_mail_is_noticed() {
         let (gate, id) = (Gate::new(), QueueId::generate());
-        gate.arrive(id);
+        gate.arrive(id, &"a".parse().expect("a name"));
         gate.parsed(id);
         assert!(gate.is_active(id) && gate.left(id).now_or_never().is_none());
         gate.leave(id);

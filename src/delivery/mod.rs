@@ -310,7 +310,7 @@ impl<'a> Loop<'a> {
         };
         self.look_at = self.instant(due);
         let Some(session) = self.session.clone() else { return self.give_back(items) };
-        items.iter().for_each(|item| self.gate.arrive(item.claim.id));
+        items.iter().for_each(|item| self.gate.arrive(item.claim.id, &item.key.mailbox));
         for item in items {
             self.attempts = self.attempts.saturating_add(1);
             let attempt = Attempt::new(self.context, self.gate, self.stop, Arc::clone(&session), item);
