@@ -78,7 +78,8 @@ fn joined<'p>(parts: impl Iterator<Item = &'p Part<'p>>, rules: &Rules, defects:
     let mut room = max;
     for part in parts {
         let bytes = part.decoded();
-        let decoded = charset::decode(&bytes, &part.charset, part.media == "text/html", &rules.parse.default_charset);
+        let shown = beginning(&bytes, max);
+        let decoded = charset::decode(shown, &part.charset, part.media == "text/html", &rules.parse.default_charset);
         if decoded.declared_in_vain {
             let label: String =
                 part.charset.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(40).collect();
@@ -95,13 +96,23 @@ fn joined<'p>(parts: impl Iterator<Item = &'p Part<'p>>, rules: &Rules, defects:
         };
         let fitting = within(&text, room);
         all.push_str(fitting);
-        if fitting.len() < text.len() {
+        if fitting.len() < text.len() || shown.len() < bytes.len() {
             defects.push(Defect::new("body-cut", max.to_string()));
             break;
         }
         room = room.saturating_sub(fitting.chars().count());
     }
     all.map(|text| if text.contains('\0') { text.replace('\0', "") } else { text })
+}
+
+/// As many bytes as `max` characters can have, cut between letters of UTF-8: what is beyond would be decoded for nothing.
+fn beginning(bytes: &[u8], max: usize) -> &[u8] {
+    let end = max.saturating_mul(4);
+    let Some(inside) = bytes.get(..end).filter(|inside| inside.len() < bytes.len()) else {
+        return bytes;
+    };
+    let tail = inside.iter().rev().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
+    inside.get(..inside.len().saturating_sub(tail).saturating_sub(1)).unwrap_or_default()
 }
 
 /// The first `max` characters.

@@ -66,8 +66,8 @@ async fn a_chain_of_mails_is_read_one_step_down() {
 async fn a_worker_that_dies_is_a_strike_and_the_next_step_is_read() {
     let pool = Pool::new(program(), 1);
     let limits = Limits { parse_memory: Size::mib(128), message_size: Size::mib(200), ..Limits::default() };
-    // The letters of this charset take twice the room as text.
-    let raw = [HEAD.as_bytes(), b"\r\n", &vec![0xe9; 20 << 20]].concat();
+    // Decoded it is there three times.
+    let raw = [HEAD.as_bytes(), b"Content-Transfer-Encoding: base64\r\n\r\n", &vec![b'A'; 24 << 20]].concat();
     let (message, strikes) = down_the_ladder(&pool, &raw, &Rules { limits, ..Rules::default() }).await;
     assert!(matches!(strikes.as_slice(), [Error::Died { .. }, Error::Died { .. }]), "{strikes:?}");
     assert_eq!((message.depth, message.subject.as_str()), (Depth::Headers, "still here"));

@@ -52,6 +52,11 @@ impl Daemon {
         Self { child, log, reader: Some(reader) }
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<Value> {
         self.log.lines.lock().expect("the log").clone()
