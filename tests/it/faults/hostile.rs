@@ -6,11 +6,12 @@ mod mails;
 use std::fs;
 
 use mailbridge::message::Rules;
+use rustix::process::Pid;
 use serde_json::Value;
 
 use self::mails::{HEAD, base64, beside_text, chain, digests, html, mail, multiparts, quoted_printable, three_deep};
 use crate::support::World;
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, peak_kib};
 use crate::support::world::USER;
 
 /// A mail and what must become of it.
@@ -115,16 +116,15 @@ fn cost(daemon: &Daemon, took_ms: u64) -> Cost {
         .flatten()
         .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
         .collect::<String>();
-    let workers = children.split_whitespace().filter_map(|pid| peak(pid.parse().ok()?));
+    let workers = children.split_whitespace().filter_map(|pid| peak(Pid::from_raw(pid.parse().ok()?)?));
     Cost { took_ms, worker_kib: workers.max().unwrap_or(0), daemon_kib: peak(daemon.pid()).expect("the daemon lives") }
 }
 
-fn peak(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn peak(pid: Pid) -> Option<u64> {
+    let peak = peak_kib(pid)?;
     // Where it is not allowed, the largest of all mails so far is shown.
     let _forgotten = fs::write(format!("/proc/{pid}/clear_refs"), "5");
-    line.trim().strip_suffix(" kB")?.parse().ok()
+    Some(peak)
 }
 
 fn print(case: &Case, message: &Value, cost: &Cost) {

@@ -12,13 +12,6 @@ use serde_json::Value;
 use crate::support::World;
 use crate::support::disk::Disk;
 
-/// The memory that a process has used at most, in MiB.
-fn peak_memory(pid: Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
-}
-
 /// Makes the queue of a stopped daemon longer: copies of its one waiting mail, as different mails.
 fn multiply(world: &World, mails: usize) {
     let conn = Connection::open(world.path("state/store/mailbridge.db")).expect("the store");
@@ -56,7 +49,7 @@ fn a_hundred_thousand_waiting_mails_are_no_burden_and_go_oldest_first() {
     assert!(begun.elapsed() < Duration::from_secs(20), "a start takes {:?}", begun.elapsed());
     world.api.set_down(false);
     world.wait_messages(40);
-    assert!(peak_memory(daemon.pid()) < 200, "{} MiB", peak_memory(daemon.pid()));
+    assert!(daemon.peak_memory() < 200 << 20, "{} MiB", daemon.peak_memory() >> 20);
     let done: Vec<u64> =
         (0..20).map(|n| daemon.wait_nth_event("message.done", n)["uid"].as_u64().expect("a UID")).collect();
     assert!(done.iter().all(|uid| *uid < 200), "not the oldest: {done:?}");

@@ -52,11 +52,6 @@ impl Daemon {
         Self { child, log, reader: Some(reader) }
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<Value> {
         self.log.lines.lock().expect("the log").clone()
@@ -106,9 +101,7 @@ impl Daemon {
 
     /// The most memory that the process has had so far, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+        peak_kib(self.pid()).expect("a process") << 10
     }
 
     /// The process.
@@ -173,6 +166,13 @@ impl Drop for Daemon {
         let _gone = self.child.kill();
         let _status = self.child.wait();
     }
+}
+
+/// The most memory that a process has had so far, in KiB; `None` when it is gone.
+pub(crate) fn peak_kib(pid: Pid) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// Runs the program with `arguments` and waits for its end.
