@@ -72,7 +72,7 @@ async fn garbage_ends_the_session_and_is_no_answer() {
         (b"* 4294967296 EXISTS\r\n@ OK\r\n", "lost"),
         (b"* 1 FETCH\r\n@ OK\r\n", "lost"),
         (b"* 1 FETCH (UID 99999999999)\r\n@ OK\r\n", ""),
-        (b"* 1 FETCH (UID 1 BODY[] \"open)\r\n@ OK\r\n", "lost"),
+        (b"* 1 FETCH (UID 1 BODY[] \"open)\r\n@ OK\r\n", "list_not_closed"),
         (b"* SEARCH 1 -2 3\r\n@ OK\r\n", "not_a_uid"),
         (b"* SEARCH 1 x\r\n@ OK\r\n", "not_a_uid"),
         (b"* SEARCH 1\0 2\r\n@ OK\r\n", "not_a_uid"),
