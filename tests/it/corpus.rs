@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::World;
+use crate::support::canary::PASSWORD;
 use crate::support::dovecot::Dovecot;
 use crate::support::world::USER;
 
@@ -47,7 +48,7 @@ fn every_mail_of_the_corpus_becomes_one_ticket_message() {
     let mails = mails(Path::new(&folder));
     assert!(!mails.is_empty(), "no mails below {folder}");
     let world = World::new();
-    world.imap.add_user("twins", "pw");
+    world.imap.add_user("twins", PASSWORD);
     let dovecot = Dovecot::start();
     for (user, name, raw) in addressed(&mails) {
         match &dovecot {

@@ -34,7 +34,7 @@ fn every_header_of_the_page_is_sent() {
     let world = World::with(imap_server::Options::default(), api);
     world.append(0..1);
     let tenant = "token = \"7T:abc\"\nauth = \"soticket\"\napp_token = \"app\"\nxsrf_token = \"xsrf\"\nnotify = \"always\"\naccept_language = \"no\"\n";
-    let daemon = world.daemon_with(&world.config().replace("token = \"story-token\"\n", tenant));
+    let daemon = world.daemon_with(&world.config_with_sign_in(tenant));
     world.wait_messages(1);
     daemon.stop();
     world.assert_exactly(0..1);
@@ -58,7 +58,7 @@ fn basic_signs_in_with_user_and_password() {
     let world = World::with(imap_server::Options::default(), api);
     world.append(0..1);
     let basic = "username = \"tje0\"\npassword = \"Tje0\"\n";
-    let daemon = world.daemon_with(&world.config().replace("token = \"story-token\"\n", basic));
+    let daemon = world.daemon_with(&world.config_with_sign_in(basic));
     world.wait_messages(1);
     daemon.stop();
     world.assert_exactly(0..1);

@@ -8,6 +8,7 @@ use mailbridge::sandbox::imap_server;
 use mailbridge::sandbox::superoffice_api::{self, Call, Handle, Rule, Step};
 use serde_json::Value;
 
+use crate::support::canary::{TOKEN, quoted};
 use crate::support::daemon::Daemon;
 use crate::support::world::USER;
 use crate::support::{PATIENCE, World};
@@ -39,7 +40,7 @@ pub(super) fn bare() -> World {
 
 /// [`World::config`] with further options of the tenant.
 pub(super) fn tenant(world: &World, options: &str) -> String {
-    world.config().replace("token = \"story-token\"\n", &format!("token = \"story-token\"\n{options}\n"))
+    world.config_with_sign_in(&format!("token = {}\n{options}", quoted(TOKEN)))
 }
 
 /// An answer that proves nothing: one mail gets it although its post was carried out, one because it was not. Both are

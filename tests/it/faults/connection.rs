@@ -5,6 +5,7 @@ use mailbridge::sandbox::superoffice_api;
 use serde_json::Value;
 
 use crate::support::World;
+use crate::support::canary::{PASSWORD, quoted};
 use crate::support::tried::Tried;
 use crate::support::world::USER;
 
@@ -173,7 +174,7 @@ fn any_password_and_any_user_can_sign_in() {
             let world = World::with(imap.clone(), superoffice_api::Options::default());
             world.imap.add_user(user, password);
             world.imap.append(user, "INBOX", World::mail(0));
-            let config = world.base_config().replace("password = \"pw\"\n", "");
+            let config = world.base_config().replace(&format!("password = {}\n", quoted(PASSWORD)), "");
             // A string of JSON is one of TOML.
             let (user, password) = (Value::from(user), Value::from(password));
             let daemon = world.daemon_with(&format!("{config}[mailbox.any]\nuser = {user}\npassword = {password}\n"));

@@ -8,6 +8,7 @@ use mailbridge::uids::UidSet;
 use serde_json::Value;
 
 use crate::support::World;
+use crate::support::canary::PASSWORD;
 use crate::support::daemon::Daemon;
 use crate::support::world::USER;
 
@@ -199,7 +200,7 @@ fn mails_that_end_the_session_hold_up_none_of_their_batch() {
 fn a_mail_whose_literal_never_ends_delays_no_other_mailbox() {
     let world = World::new();
     world.append(0..3);
-    world.imap.add_user("sales", "pw");
+    world.imap.add_user("sales", PASSWORD);
     let endless: Edit = |all| change_second(all, |mail| announced(mail, |length| (length + 5000).to_string()));
     world.imap.script([Rule::on("UID FETCH", Step::Edit(endless))]);
     let config = format!("{}[mailbox.sales]\nuser = \"sales\"\n", config(&world));
@@ -279,7 +280,7 @@ fn a_mail_whose_size_breaks_the_answer_harms_no_other() {
 fn check_patience(words: Edit) -> u64 {
     let world = World::new();
     world.append(0..3);
-    world.imap.add_user("sales", "pw");
+    world.imap.add_user("sales", PASSWORD);
     world.imap.script([Rule::on("UID FETCH", Step::Edit(words)).nth(FIRST_BODIES)]);
     let config = format!("{}[mailbox.sales]\nuser = \"sales\"\n", config(&world));
     let daemon = world.daemon_with(&config);

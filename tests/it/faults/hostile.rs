@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use self::mails::{HEAD, base64, beside_text, chain, digests, html, mail, multiparts, quoted_printable, three_deep};
 use crate::support::World;
+use crate::support::canary::PASSWORD;
 use crate::support::daemon::{Daemon, peak_kib};
 use crate::support::world::USER;
 
@@ -42,7 +43,7 @@ struct Cost {
 #[track_caller]
 fn tell(cases: &[Case]) {
     let world = World::new();
-    world.imap.add_user("other", "pw");
+    world.imap.add_user("other", PASSWORD);
     let limits = "[limits]\nparse_time = \"2m\"\n";
     let daemon = world.daemon_with(&format!("{}[mailbox.other]\nuser = \"other\"\n{limits}", world.config()));
     let mut wrong = Vec::new();
@@ -278,7 +279,7 @@ fn a_mail_of_50_mb_becomes_a_message() {
 #[test]
 fn html_that_deceives_the_estimate_costs_its_worker_and_no_other_mailbox() {
     let world = World::new();
-    world.imap.add_user("other", "pw");
+    world.imap.add_user("other", PASSWORD);
     let more = "[mailbox.other]\nuser = \"other\"\n[limits]\nparse_time = \"4s\"\n[parse]\nworkers = 2\n";
     let daemon = world.daemon_with(&format!("{}{more}", world.config()));
     let uid = world.imap.append(USER, "INBOX", mails::deceiving_html());

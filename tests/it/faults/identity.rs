@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::fetch::config;
 use crate::support::World;
+use crate::support::canary::PASSWORD;
 use crate::support::world::USER;
 
 /// A server that names no UIDVALIDITY, or this one, gives other mails the UIDs of those that were taken.
@@ -45,7 +46,7 @@ fn with_a_uidvalidity_of_0_mails_are_known_by_their_bytes() {
 
 /// Another mailbox on the same server.
 fn with_sales(world: &World) -> String {
-    world.imap.add_user("sales", "pw");
+    world.imap.add_user("sales", PASSWORD);
     format!("{}[mailbox.sales]\nuser = \"sales\"\n", config(world))
 }
 

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
 use crate::support::World;
+use crate::support::canary::PASSWORD;
 use crate::support::disk::Disk;
 
 /// Makes the queue of a stopped daemon longer: copies of its one waiting mail, as different mails.
@@ -103,7 +104,7 @@ fn a_hundred_mailboxes_do_not_wait_for_one_that_hangs() {
     let mut config = format!("{}io_timeout = \"3s\"\n", world.base_config());
     for number in 0..MAILBOXES {
         let name = format!("box{number}");
-        world.imap.add_user(&name, "pw");
+        world.imap.add_user(&name, PASSWORD);
         world.imap.append(&name, "INBOX", World::mail(number));
         config.push_str(&format!("[mailbox.{name}]\nuser = \"{name}\"\n"));
     }

@@ -101,7 +101,7 @@ fn a_token_that_was_renewed_is_read_again_and_no_mail_notices() {
     };
     write("old");
     let secret = format!("token = {{ file = \"{}\" }}", file.display());
-    let daemon = world.daemon_with(&world.config().replace("token = \"story-token\"", &secret));
+    let daemon = world.daemon_with(&world.config_with_sign_in(&secret));
     world.append(0..1);
     wait_api(&world, |api| calls(api) == (1, 1));
     write("new");
@@ -249,7 +249,7 @@ fn no_secret_of_a_tenant_is_written_anywhere() {
             Rule::on(Call::Any, no(401, said)).nth(3),
         ]);
         let more = format!("{sign_in}app_token = \"canary-app\"\nxsrf_token = \"canary-xsrf\"\n");
-        let config = world.config().replace("token = \"story-token\"\n", &more);
+        let config = world.config_with_sign_in(&more);
         let daemon = world.daemon_with(&config.replace("level = \"debug\"", "level = \"trace\""));
         world.wait_messages(2);
         let listed = format!("{:?}{:?}", world.queue(&["--all"]), world.cli(&["status", "--json"]));

@@ -7,6 +7,7 @@ use mailbridge::sandbox::superoffice_api;
 use serde_json::Value;
 
 use crate::support::World;
+use crate::support::canary::{PASSWORD, TOKEN};
 
 /// Writes the configuration and has the daemon read it.
 #[track_caller]
@@ -18,7 +19,7 @@ fn reload(world: &World, config: &str) {
 
 /// Two mailboxes with the user `support`'s password.
 fn two(world: &World) -> String {
-    world.imap.add_user("orders", "pw");
+    world.imap.add_user("orders", PASSWORD);
     format!("{}[mailbox.orders]\nuser = \"orders\"\n", world.config())
 }
 
@@ -84,7 +85,7 @@ fn a_secret_that_cannot_be_read_stops_one_mailbox_until_it_can() {
     world.imap.append("orders", "INBOX", World::mail(0));
     world.append(1..2);
     world.wait_messages(1);
-    fs::write(&file, "pw\n").expect("written");
+    fs::write(&file, format!("{PASSWORD}\n")).expect("written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("its mode");
     reload(&world, &config);
     world.end(daemon, 0..2);
@@ -93,20 +94,19 @@ fn a_secret_that_cannot_be_read_stops_one_mailbox_until_it_can() {
 #[test]
 fn a_token_that_cannot_be_read_stops_the_tenant_until_it_can() {
     let api = superoffice_api::Options {
-        authorization: Some("Bearer story-token".to_owned()),
+        authorization: Some(format!("Bearer {TOKEN}")),
         ..superoffice_api::Options::default()
     };
     let world = World::with(mailbridge::sandbox::imap_server::Options::default(), api);
     let file = world.path("token");
-    let config =
-        world.config().replace("token = \"story-token\"", &format!("token = {{ file = \"{}\" }}", file.display()));
+    let config = world.config_with_sign_in(&format!("token = {{ file = \"{}\" }}", file.display()));
     let daemon = world.daemon_with(&config);
     let error = daemon.wait_event("secret.unreadable", |_| true);
     assert_eq!(error["tenant"], "main");
     world.append(0..2);
     daemon.wait_nth_event("message.stored", 1);
     assert!(world.queue(&[]).iter().all(|row: &Value| row["state"] == "ready"));
-    fs::write(&file, "story-token\n").expect("written");
+    fs::write(&file, format!("{TOKEN}\n")).expect("written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("its mode");
     reload(&world, &config);
     world.end(daemon, 0..2);

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, canary};
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mailbridge");
@@ -19,6 +20,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mailbridge");
 struct Log {
     lines: Mutex<Vec<Value>>,
     grown: Condvar,
+    leaked: AtomicBool,
 }
 
 /// A running daemon. Dropping it kills it.
@@ -43,6 +45,10 @@ impl Daemon {
         let shared = log.clone();
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if let Some(form) = canary::found(line.as_bytes()) {
+                    shared.leaked.store(true, Ordering::Relaxed);
+                    eprintln!("a secret in the log, as {}: {line}", String::from_utf8_lossy(form));
+                }
                 let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 shared.lines.lock().expect("the log").push(value);
                 shared.grown.notify_all();
@@ -162,6 +168,7 @@ impl Drop for Daemon {
             let lines = self.log.lines.lock().map(|lines| lines.clone()).unwrap_or_default();
             lines.iter().rev().take(40).rev().for_each(|line| eprintln!("{line}"));
         }
+        assert!(std::thread::panicking() || !self.log.leaked.load(Ordering::Relaxed), "a secret stands in the log");
         // The child may have ended by itself; then there is nothing to kill.
         let _gone = self.child.kill();
         let _status = self.child.wait();
@@ -177,10 +184,14 @@ pub(crate) fn peak_kib(pid: Pid) -> Option<u64> {
 
 /// Runs the program with `arguments` and waits for its end.
 pub(crate) fn mailbridge(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM)
+    let output = Command::new(PROGRAM)
         .args(arguments)
         .env_clear()
         .stdin(Stdio::null())
         .output()
-        .unwrap_or_else(|error| panic!("running {PROGRAM} {arguments:?}: {error}"))
+        .unwrap_or_else(|error| panic!("running {PROGRAM} {arguments:?}: {error}"));
+    for said in [&output.stdout, &output.stderr] {
+        canary::assert_clean(&format_args!("what {arguments:?} says"), said);
+    }
+    output
 }

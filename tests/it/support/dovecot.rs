@@ -9,10 +9,12 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::support::canary::PASSWORD;
+
 /// An unprivileged user that every Debian has, as owner of the mails.
 const NOBODY: u32 = 65_534;
 
-/// A private Dovecot with the users `support` and `twins`, password `pw`. Dropping it ends it.
+/// A private Dovecot with the users `support` and `twins`, password [`PASSWORD`]. Dropping it ends it.
 pub(crate) struct Dovecot {
     folder: TempDir,
     port: u16,
@@ -52,7 +54,8 @@ impl Dovecot {
             fs::create_dir(self.path(name)).expect("a folder");
         }
         own(&self.path("mail"));
-        fs::write(self.path("users"), "support:{PLAIN}pw\ntwins:{PLAIN}pw\n").expect("the users");
+        fs::write(self.path("users"), format!("support:{{PLAIN}}{PASSWORD}\ntwins:{{PLAIN}}{PASSWORD}\n"))
+            .expect("the users");
         let folder = self.folder.path().display();
         let text = format!(
             "base_dir = {folder}/run\nstate_dir = {folder}/state\nlog_path = {folder}/log\nprotocols = imap\n\

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::PATIENCE;
+use crate::support::canary::{self, PASSWORD, TOKEN};
 use crate::support::daemon::{Daemon, PROGRAM, mailbridge};
 
 /// The user of the world's mailbox.
@@ -51,7 +52,7 @@ impl World {
             });
         });
         let (imap, imap_port, api, api_url) = told.recv().expect("servers");
-        imap.add_user(USER, "pw");
+        imap.add_user(USER, PASSWORD);
         let folder = tempfile::Builder::new().prefix("mailbridge-story-").tempdir().expect("a folder");
         Self { imap, api, folder, imap_port, api_url, end: Some(end), servers: Some(servers) }
     }
@@ -70,27 +71,31 @@ impl World {
 state_dir = "{folder}/state"
 runtime_dir = "{folder}"
 [log]
-level = "debug"
+level = "{}"
 format = "json"
 [queue]
 retry_first = "50ms"
 retry_max = "500ms"
 [tenant.main]
 base_url = "{}"
-token = "story-token"
+token = {}
 verify_after = "100ms"
 breaker_probe = "100ms"
 [mailbox_defaults]
 host = "127.0.0.1"
 port = {}
 tls = "none"
-password = "pw"
+password = {}
 start = "all"
 start_limit = 0
 reconnect_first = "50ms"
 reconnect_max = "500ms"
 "#,
-            self.api_url, self.imap_port
+            canary::level(),
+            self.api_url,
+            canary::quoted(TOKEN),
+            self.imap_port,
+            canary::quoted(PASSWORD),
         )
     }
 
@@ -102,6 +107,13 @@ reconnect_max = "500ms"
     /// The port of the mail server.
     pub(crate) fn imap_port(&self) -> u16 {
         self.imap_port
+    }
+
+    /// [`Self::config`] with these options of the tenant instead of its token.
+    pub(crate) fn config_with_sign_in(&self, options: &str) -> String {
+        let token = format!("token = {}\n", canary::quoted(TOKEN));
+        assert!(self.config().contains(&token));
+        self.config().replace(&token, &format!("{options}\n"))
     }
 
     /// [`Self::config`] with another mail server on loopback.
@@ -224,6 +236,9 @@ impl Drop for World {
         if let Some(servers) = self.servers.take() {
             // A server that panicked has told so already.
             let _ended = servers.join();
+        }
+        if !std::thread::panicking() {
+            canary::assert_clean_folder(&self.path("state"));
         }
     }
 }
