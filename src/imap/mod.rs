@@ -21,6 +21,7 @@ mod heard;
 #[cfg(test)]
 mod hostile;
 pub mod idle;
+mod line;
 pub mod session;
 #[cfg(test)]
 mod tests;

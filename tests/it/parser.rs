@@ -97,6 +97,8 @@ async fn mails_are_read_together_and_one_that_kills_the_worker_is_not_held_again
     for (n, message) in read.into_iter().enumerate() {
         assert_eq!(message.expect("read").subject, n.to_string(), "each answer is that of its mail");
     }
+    pool.close().await;
+    let pool = Pool::new(program(), 1);
     let limits = Limits { parse_memory: Size::mib(128), message_size: Size::mib(200), ..Limits::default() };
     let deadly = [HEAD.as_bytes(), b"\r\n", &vec![b'x'; 120 << 20]].concat();
     let mails = [Source::from(b"Subject: a\r\n\r\nx"), Source::from(&deadly), Source::from(b"Subject: b\r\n\r\nx")];

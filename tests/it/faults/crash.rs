@@ -120,6 +120,21 @@ fn sweep(kinds: &'static str, mishap: Mishap, stride: usize, deaths: &mut Deaths
     None
 }
 
+/// A store whose mails are all done, and a daemon that dies at the n-th call of its start: it lets go of what is kept no
+/// longer.
+fn starts(kinds: &'static str, mishap: Mishap, deaths: &mut Deaths) -> Option<()> {
+    let world = world();
+    append(&world, MAILS);
+    finish(&world);
+    for n in 1.. {
+        if !run(&world, &Disk::of(&world)?.counts(kinds).at(n, mishap), MAILS, deaths) {
+            break;
+        }
+    }
+    finish(&world);
+    Some(())
+}
+
 /// For n = 1, 1 + stride, …: a new store, where the n-th of these calls fails with `errno`, once. The daemon lives with it, or
 /// ends with the exit code of a disk that refuses, and the next one brings everything to its end.
 fn failing(kinds: &'static str, errno: i32, stride: usize) {
@@ -153,9 +168,11 @@ fn failing(kinds: &'static str, errno: i32, stride: usize) {
 /// the same in every run: what was missed is met in one of a few further passes.
 #[track_caller]
 fn check_each_step(mishap: Mishap) {
+    const KINDS: &str = "sync rename unlink";
     let mut deaths = Deaths::new();
     for _ in 0..5 {
-        if sweep("sync rename unlink", mishap, 1, &mut deaths).is_none() || missed(&deaths).is_empty() {
+        let swept = sweep(KINDS, mishap, 1, &mut deaths).and_then(|()| starts(KINDS, mishap, &mut deaths));
+        if swept.is_none() || missed(&deaths).is_empty() {
             return;
         }
     }
