@@ -74,9 +74,12 @@ impl Attempt<'_> {
         if absent && self.gate.searchable() == Some(false) {
             return self.held("its outcome is unknown and the API cannot be searched", "held");
         }
-        self.record(Some(error), false);
+        // Where the search is not known to be missing, 404 may be the answer to everything: the tenant has moved. A mail that
+        // needs no look-up finds out which it is, so these must neither open the breaker nor take its probe.
+        if !absent {
+            self.record(Some(error), false);
+        }
         let refused = error.status() == Some(403);
-        // Where the search is not known to be missing, 404 may be the answer to everything: the tenant has moved.
         let fault = if absent { Fault::Unauthorized } else { error.fault() };
         let case = Case { fault, ..self.case(error) };
         match self.session.policy.verdict_of_search(&case, refused, fastrand::f64()) {
