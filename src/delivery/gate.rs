@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -29,6 +30,10 @@ struct Order {
 struct Tenancy {
     breaker: Breaker,
     searchable: Option<bool>,
+    /// What was known of it last, also before the last start.
+    remembered: Option<bool>,
+    /// Since when look-ups are answered as if there were no search, and nothing else is known.
+    in_vain: Option<Instant>,
     /// Whether it can be searched was asked; the answer may have been none.
     asked: bool,
     told_no_key: bool,
@@ -57,8 +62,11 @@ impl Drop for Pass<'_> {
 }
 
 impl Gate {
-    pub(super) fn new() -> Self {
-        let tenancy = Tenancy { breaker: Breaker::new(), searchable: None, asked: false, told_no_key: false };
+    /// `remembered`: whether the API could be searched when that was last known.
+    pub(super) fn new(remembered: Option<bool>) -> Self {
+        let breaker = Breaker::new();
+        let tenancy =
+            Tenancy { breaker, searchable: None, remembered, in_vain: None, asked: false, told_no_key: false };
         Self { order: watch::Sender::default(), tenancy: Mutex::new(tenancy) }
     }
 
@@ -152,9 +160,20 @@ impl Gate {
         self.tenancy().searchable
     }
 
-    /// It is known now.
-    pub(super) fn set_searchable(&self, searchable: bool) {
-        self.tenancy().searchable = Some(searchable);
+    /// It is known now. Whether that is to be remembered: it is not what was known before.
+    pub(super) fn set_searchable(&self, searchable: bool) -> bool {
+        let mut tenancy = self.tenancy();
+        (tenancy.searchable, tenancy.in_vain) = (Some(searchable), None);
+        tenancy.remembered.replace(searchable) != Some(searchable)
+    }
+
+    /// A look-up was answered as if there were no search. True when that is so: it is known, was known before the last
+    /// start, or nothing else has been heard for so long.
+    pub(super) fn cannot_be_searched(&self, patience: Duration) -> bool {
+        let mut tenancy = self.tenancy();
+        let since = *tenancy.in_vain.get_or_insert_with(Instant::now);
+        let known = tenancy.searchable.or(tenancy.remembered);
+        known.map_or_else(|| since.elapsed() >= patience, |searchable| !searchable)
     }
 
     /// True once, as long as it is not known whether the API can be searched.
@@ -177,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_mail_waits_for_older_ones_to_be_read_and_not_for_younger_ones() {
-        let (gate, ids) = (Gate::new(), [QueueId::generate(), QueueId::generate(), QueueId::generate()]);
+        let (gate, ids) = (Gate::new(None), [QueueId::generate(), QueueId::generate(), QueueId::generate()]);
         let mailbox = |name: &str| name.parse().expect("a name");
         for (id, name) in ids.iter().zip(["a", "b", "a"]) {
             gate.arrive(*id, &mailbox(name));
@@ -193,9 +212,20 @@ mod tests {
         assert!(ready(ids[1]) && ready(ids[2]));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn whether_an_api_can_be_searched_is_remembered_or_found_out_in_the_end() {
+        let patience = Duration::from_secs(60);
+        assert!(Gate::new(Some(false)).cannot_be_searched(patience));
+        // What could be searched is only away.
+        let (known, unknown) = (Gate::new(Some(true)), Gate::new(None));
+        assert!(!known.cannot_be_searched(patience) && !unknown.cannot_be_searched(patience));
+        tokio::time::advance(patience).await;
+        assert!(!known.cannot_be_searched(patience) && unknown.cannot_be_searched(patience));
+    }
+
     #[test]
     fn the_end_of_a_mail_is_noticed() {
-        let (gate, id) = (Gate::new(), QueueId::generate());
+        let (gate, id) = (Gate::new(None), QueueId::generate());
         gate.arrive(id, &"a".parse().expect("a name"));
         gate.parsed(id);
         assert!(gate.is_active(id) && gate.left(id).now_or_never().is_none());
@@ -205,10 +235,10 @@ mod tests {
 
     #[test]
     fn a_pass_that_was_not_used_leaves_the_probe_to_the_next() {
-        let rules = Rules { failures: 1, probe: std::time::Duration::ZERO };
-        let gate = Gate::new();
+        let rules = Rules { failures: 1, probe: Duration::ZERO };
+        let gate = Gate::new(None);
         assert!(gate.ask_searchable() && !gate.ask_searchable());
-        gate.set_searchable(false);
+        assert!(gate.set_searchable(false) && !gate.set_searchable(false));
         gate.record(Outcome::Down { retry_after: None, costly: false }, rules, UtcMillis(0));
         let pass = gate.enter().expect("the probe");
         assert!(gate.enter().is_none());

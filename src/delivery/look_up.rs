@@ -55,12 +55,13 @@ impl Attempt<'_> {
         let started = Instant::now();
         let result = self.or_stop(self.session.client.search(message_id)).await?;
         self.note_api(started.elapsed());
-        match &result {
-            Ok(_) => self.gate.set_searchable(true),
-            Err(error @ Error::NotSearchable(_)) if there || error.status() != Some(404) => {
-                self.gate.set_searchable(false);
-            }
-            Err(_) => {}
+        let searchable = match &result {
+            Ok(_) => Some(true),
+            Err(error @ Error::NotSearchable(_)) if there || error.status() != Some(404) => Some(false),
+            Err(_) => None,
+        };
+        if let Some(searchable) = searchable.filter(|searchable| self.gate.set_searchable(*searchable)) {
+            self.queue().set_searchable(&self.item.tenant, searchable).await?;
         }
         match &result {
             Ok(_) => report::accepted(self, "search", self.number(), started.elapsed()),
@@ -71,7 +72,7 @@ impl Attempt<'_> {
 
     fn search_failed(&self, error: &Error) -> End {
         let absent = matches!(error, Error::NotSearchable(_));
-        if absent && self.gate.searchable() == Some(false) {
+        if absent && self.gate.cannot_be_searched(self.session.options.request_timeout.0) {
             return self.held("its outcome is unknown and the API cannot be searched", "held");
         }
         // Where the search is not known to be missing, 404 may be the answer to everything: the tenant has moved. A mail that

@@ -76,7 +76,11 @@ pub struct Context {
 /// Delivers the tenant's mail until `stop`. In [`Phase::Drain`] nothing new is claimed; in [`Phase::Now`] what is in
 /// flight is recorded as it stands. Returns when every claimed mail has its end.
 pub async fn run(context: Context, stop: Stop) {
-    let gate = Gate::new();
+    let remembered = context.queue.searchable(&context.tenant).await.unwrap_or_else(|error| {
+        error!(event = event::STORE_ERROR, tenant = %context.tenant, op = "search of a tenant", %error, "The store has failed.");
+        None
+    });
+    let gate = Gate::new(remembered);
     Loop::new(&context, &gate, &stop).run().await;
     context.progress.end_beat(&beat_name(&context.tenant));
 }

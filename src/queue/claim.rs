@@ -88,12 +88,6 @@ pub(super) fn next_due(conn: &Connection, tenant: &TenantName) -> rusqlite::Resu
     statement.query_row([tenant], |row| row.get(0))
 }
 
-/// The tenants of unfinished mails.
-pub(super) fn tenants(conn: &Connection) -> rusqlite::Result<Vec<TenantName>> {
-    let mut statement = conn.prepare_cached("SELECT DISTINCT tenant FROM mail WHERE finished_at IS NULL")?;
-    statement.query_map([], |row| row.get(0))?.collect()
-}
-
 /// One more dead worker.
 pub(super) fn strike(tx: &Tx<'_>, claim: Claim, depth: Depth) -> rusqlite::Result<Option<u32>> {
     tx.first(

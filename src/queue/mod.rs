@@ -23,6 +23,7 @@ mod schema;
 mod set_back;
 mod spool;
 mod sql;
+mod tenant;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -250,14 +251,6 @@ impl Queue {
     pub async fn next_due(&self, tenant: &TenantName) -> Result<Option<UtcMillis>, Error> {
         let tenant = tenant.clone();
         self.read("looking for due mail", move |conn| claim::next_due(conn, &tenant)).await
-    }
-
-    /// The tenants that have unfinished mails, whether the configuration knows them or not.
-    ///
-    /// # Errors
-    /// As [`Self::folder`].
-    pub async fn tenants(&self) -> Result<Vec<TenantName>, Error> {
-        self.read("listing the tenants", claim::tenants).await
     }
 
     /// A worker died on it: one strike, and the depth to read it at from now on. The number of strikes; `None` when the

@@ -4,6 +4,7 @@
 //! - `fetch_strike`: failed fetches of a UID that has no row yet.
 //! - `mail`: one row a mail, never deleted. `seq` is the order of acceptance: "older" means a smaller `seq`, whatever the
 //!   clock did meanwhile. `renewed_at`: when an operator put it back, so that its patience began anew. `due` is null for a mail that nobody may claim, 0 for one that is ready, else when it is due.
+//! - `tenant`: what was learned of a tenant and must be known at the next start.
 //! - `raw`: the bytes of a mail, or the name of the spool file that has them (`spool.rs`).
 //! - `mail_key`: what binds a mail to others, for as long as the mail may block younger ones.
 
@@ -101,6 +102,11 @@ CREATE INDEX mail_same ON mail (same_mail) WHERE same_mail IS NOT NULL;
 CREATE INDEX mail_purge ON mail (state, finished_at) WHERE finished_at IS NOT NULL AND raw_size IS NOT NULL;
 CREATE INDEX mail_undisposed ON mail (mailbox, folder, uidvalidity)
     WHERE finished_at IS NOT NULL AND disposed_at IS NULL;
+
+CREATE TABLE tenant (
+    tenant TEXT PRIMARY KEY,
+    searchable INTEGER NOT NULL CHECK (searchable IN (0, 1))
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE raw (
     seq INTEGER PRIMARY KEY REFERENCES mail (seq),
