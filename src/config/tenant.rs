@@ -81,7 +81,7 @@ impl Default for Tenant {
             culture: "en-GB".to_owned(),
             timezone: "UTC, includeTZOffset".to_owned(),
             connect_timeout: Period::secs(10),
-            request_timeout: Period::secs(60),
+            request_timeout: Period::secs(120),
             max_request: Size::mib(50),
             max_response: Size::mib(4),
             after_unknown: AfterUnknown::Search,

@@ -29,6 +29,8 @@ use crate::uids::UidSet;
 
 /// UIDs whose sizes are asked at once; between two such groups finished mails are acted on.
 const GROUP: usize = 500;
+/// The first group of a search is small: many servers open each mail to tell its size, and delivery has nothing to do yet.
+const FIRST_GROUP: usize = 50;
 /// Who waits for memory says so each time after this.
 const STILL_HERE: Duration = Duration::from_secs(30);
 /// Bytes in memory of a mail that comes in pieces.
@@ -124,7 +126,8 @@ impl<'a> Intake<'a> {
             }
             return Ok(self.backlog() > 0 && !session.wants_less());
         }
-        let group: UidSet = self.wanted.drain(..GROUP.min(self.wanted.len())).collect();
+        let most = if self.stored == 0 { FIRST_GROUP } else { GROUP };
+        let group: UidSet = self.wanted.drain(..most.min(self.wanted.len())).collect();
         let haul = session.metadata(&group).await;
         let told: UidSet = haul.items.iter().map(|mail| mail.uid).collect();
         self.suspect(folder, group.minus(&told).iter(), haul.failure.as_ref());
