@@ -1,5 +1,7 @@
 //! Faults while finished mails are moved and deleted (F67 to F71): a mail is posted once, is moved once, and never lost.
 
+use std::time::{Duration, Instant};
+
 use mailbridge::sandbox::imap_server::{Edit, Handle, Options, Rule, Step};
 use mailbridge::sandbox::script::When;
 use mailbridge::sandbox::superoffice_api;
@@ -108,7 +110,8 @@ fn world_time() -> mailbridge::clock::UtcMillis {
     mailbridge::clock::UtcMillis(1_795_341_731_000)
 }
 
-/// The action is refused in these words, twice; it is told, only the action is tried again, and then it is done.
+/// The action is refused in these words, four times; it is told, only the action is tried again, each `reconnect_max`, and
+/// then it is done.
 #[track_caller]
 fn check_refused(imap: Options, command: &str, refusal: Step) {
     let (world, config) = world(imap);
@@ -116,9 +119,13 @@ fn check_refused(imap: Options, command: &str, refusal: Step) {
     world.imap.script([later, Rule::on(command, refusal), Rule::on("CREATE", Step::no("no"))]);
     let daemon = world.daemon_with(&config);
     let told = daemon.wait_event("mailbox.disposition", |line| line["level"] == "warn");
+    let begun = Instant::now();
     assert_eq!((told["mailbox"].as_str(), told["error_class"].as_str()), (Some(USER), Some("refused")), "{told}");
     world.wait_messages(3);
     end(&world, daemon);
+    // Two seconds: `reconnect_max` after each refusal. Meanwhile the server is left alone.
+    assert!(begun.elapsed() > Duration::from_secs(1), "four refusals within {:?}", begun.elapsed());
+    assert!(world.imap.seen("IDLE") < 20, "{} times IDLE meanwhile", world.imap.seen("IDLE"));
 }
 
 #[test]
