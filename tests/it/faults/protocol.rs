@@ -223,6 +223,14 @@ fn a_server_that_tells_uids_twice_and_out_of_order_is_posted_from_once() {
     world.append(0..4);
     let lies = ["SEARCH 4 4 3 2 1 1", "9 EXISTS", "2 FETCH (UID 77 FLAGS ())"];
     world.imap.script([Rule::on("UID SEARCH", Step::Before(lies.map(str::to_owned).to_vec()))]);
-    let daemon = world.daemon_with(&format!("{}mode = \"poll\"\npoll_interval = \"50ms\"\n", world.config()));
-    world.end(daemon, 0..4);
+    let config = format!("{}mode = \"poll\"\npoll_interval = \"50ms\"\n", world.config());
+    world.end(world.daemon_with(&config), 0..4);
+    // A new session looks at the whole folder, and fetches what it does not have.
+    let before = world.imap.log().len();
+    world.append(4..5);
+    world.end(world.daemon_with(&config), 0..5);
+    let log = world.imap.log();
+    let said = log[before..].iter().map(|logged| logged.line.as_str());
+    let fetched: Vec<&str> = said.filter(|line| line.contains("BODY.PEEK")).collect();
+    assert!(matches!(fetched[..], [only] if only.contains("UID FETCH 5 ")), "{fetched:#?}");
 }
