@@ -52,36 +52,17 @@ fn hash(kind: &str, text: &str) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Address, Depth, Kind};
+    use crate::message::{Depth, Rules, parse};
 
     fn message(id: &str, in_reply_to: &[&str], references: &[&str]) -> Message {
         let owned = |ids: &[&str]| ids.iter().map(ToString::to_string).collect();
+        let mail = parse(b"From: a@x\n\n", &Rules::default(), Depth::Full);
         Message {
-            depth: Depth::Full,
             message_id: id.to_owned(),
             synthetic_id: false,
-            distinct: true,
-            canonical_hash: "c0ffee".into(),
             in_reply_to: owned(in_reply_to),
             references: owned(references),
-            subject: String::new(),
-            from: vec![Address { name: String::new(), address: "a@x".into() }],
-            from_text: String::new(),
-            reply_to: vec![],
-            to: vec![],
-            cc: vec![],
-            bcc: vec![],
-            date: None,
-            header_block: String::new(),
-            headers: vec![],
-            text: String::new(),
-            html: None,
-            attachments: vec![],
-            kind: Kind::Human,
-            may_answer: true,
-            evidence: vec![],
-            important: false,
-            defects: vec![],
+            ..mail
         }
     }
 

@@ -64,6 +64,7 @@ pub(crate) fn describe(parts: &[Part<'_>], body: &Body, rules: &Rules, defects: 
     let one = |part: &Part<'_>| Attachment {
         name: names.unique(&wanted_name(part, rules)),
         content_type: part.media.clone(),
+        sniffed: String::new(),
         size: part.decoded_size(),
         inline: in_place(part) || referred(&part.content_id),
         content_id: part.content_id.replace('\0', ""),
@@ -104,7 +105,7 @@ fn inner_subject(part: &Part<'_>, rules: &Rules) -> Option<String> {
         return None;
     }
     let head = part.bytes.get(..part.bytes.len().min(INNER_HEAD)).unwrap_or_default();
-    let short = Part { bytes: head, encoding: part.encoding, ..Part::default() };
+    let short = Part { bytes: head.into(), encoding: part.encoding, ..Part::default() };
     let decoded = if part.encoding == Encoding::Identity { head.into() } else { short.decoded() };
     let subject = header::split(&decoded, &rules.limits, &mut Vec::new()).text("Subject");
     Some(subject.trim().to_owned()).filter(|subject| !subject.is_empty())
@@ -137,7 +138,7 @@ mod tests {
         check(Part { content_id: "image001.png@01D".into(), ..part("image/png") }, "image001.png");
         check(Part { content_id: "part1/a.0815@x".into(), ..part("image/png") }, "part1_a.0815.png");
         check(Part { description: "the plan".into(), ..part("application/pdf") }, "the plan.pdf");
-        check(Part { bytes: b"Subject: =?utf-8?q?a/b?=\n\nx", ..part("message/rfc822") }, "a_b.eml");
+        check(Part { bytes: b"Subject: =?utf-8?q?a/b?=\n\nx".into(), ..part("message/rfc822") }, "a_b.eml");
         check(part("message/rfc822"), "file.eml");
         check(part("application/x-unknown"), "file");
     }

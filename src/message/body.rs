@@ -138,7 +138,7 @@ mod tests {
     fn check(parts: &[(&str, &str)], expected: (&str, Option<&str>)) {
         let parts: Vec<Part<'_>> = parts
             .iter()
-            .map(|(media, text)| Part { media: (*media).to_owned(), bytes: text.as_bytes(), ..Part::default() })
+            .map(|(media, text)| Part { media: (*media).to_owned(), bytes: text.as_bytes().into(), ..Part::default() })
             .collect();
         let body = choose(&parts, &Rules::default(), Depth::Full, &mut Vec::new());
         assert_eq!((body.text.as_str(), body.html.as_deref()), expected);
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_and_told() {
         let rules = Rules { limits: Limits { body_chars: 3, ..Limits::default() }, ..Rules::default() };
-        let part = Part { media: "text/plain".to_owned(), bytes: "ääää".as_bytes(), ..Part::default() };
+        let part = Part { media: "text/plain".to_owned(), bytes: "ääää".as_bytes().into(), ..Part::default() };
         let mut defects = Vec::new();
         assert_eq!(choose(&[part], &rules, Depth::Full, &mut defects).text, "äää");
         assert_eq!(defects, [Defect::new("body-cut", "3")]);

@@ -30,7 +30,10 @@ use crate::message::body::Body;
 use crate::message::header::Headers;
 use crate::message::part::Part;
 
-pub use model::{Address, Attachment, Defect, Depth, Header, Kind, Message, Rules};
+pub use model::{
+    Address, Attachment, CharsetVerdict, Defect, Depth, Header, Kind, Message, Recipient, Report, Rules, Variety,
+    Visible,
+};
 
 /// Reads a mail.
 #[must_use]
@@ -126,6 +129,7 @@ fn assemble(
         cc: people.take("Cc"),
         bcc: people.take("Bcc"),
         date: date::of(headers, &mut defects),
+        date_source: String::new(),
         header_block: match rules.parse.email_header {
             EmailHeader::Full => header::block_text(headers.block),
             EmailHeader::Listed => headers_as_lines(&listed),
@@ -134,8 +138,13 @@ fn assemble(
         headers: listed,
         text: body.text,
         html: body.html,
+        charsets: Vec::new(),
+        visible: None,
+        language: None,
         attachments,
         kind: verdict.kind,
+        variety: None,
+        report: None,
         may_answer: verdict.may_answer,
         evidence: verdict.evidence,
         important: importance::is_important(headers, verdict.kind),

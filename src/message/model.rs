@@ -64,6 +64,8 @@ pub struct Attachment {
     pub name: String,
     /// The declared media type, lower case, without parameters.
     pub content_type: String,
+    /// The media type that its first bytes speak of; empty when they say nothing.
+    pub sniffed: String,
     /// The decoded size in bytes.
     pub size: u64,
     /// Shown within the HTML: disposition inline or referred to by `cid:`.
@@ -93,6 +95,8 @@ pub enum Kind {
     List,
     /// Our own mail come back.
     OwnLoop,
+    /// An alarm or a recovery of a machine that watches machines.
+    Monitoring,
 }
 
 impl Kind {
@@ -108,8 +112,80 @@ impl Kind {
             Self::Complaint => "complaint",
             Self::List => "list",
             Self::OwnLoop => "own_loop",
+            Self::Monitoring => "monitoring",
         }
     }
+}
+
+/// What more is known of an automatic reply or a delivery report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variety {
+    /// An automatic reply: somebody is away.
+    OutOfOffice,
+    /// An automatic reply: the mail has arrived.
+    Acknowledgement,
+    /// A delivery report: given up (`Action: failed`, RFC 3464 §2.3.3).
+    Permanent,
+    /// A delivery report: given up for now, a later mail may pass (`failed` with a status of class 4).
+    Temporary,
+    /// A delivery report: still being tried (`delayed`).
+    Delayed,
+    /// A delivery report: it went through or on (`delivered`, `relayed`, `expanded`).
+    Relayed,
+}
+
+impl Variety {
+    /// The word in output and in `DebugInfo`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfOffice => "oof",
+            Self::Acknowledgement => "ack",
+            Self::Permanent => "permanent",
+            Self::Temporary => "temporary",
+            Self::Delayed => "delayed",
+            Self::Relayed => "relayed",
+        }
+    }
+}
+
+/// What a delivery report says of the mail that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// The recipients it names.
+    pub recipients: Vec<Recipient>,
+    /// The Message-Id of the mail that it is about, without angle brackets.
+    pub original_message_id: Option<String>,
+}
+
+/// One recipient of a delivery report.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The address; empty when only its fate is told.
+    pub address: String,
+    /// `failed`, `delayed`, `delivered`, `relayed`, `expanded`; empty when it is not told.
+    pub action: String,
+    /// The enhanced status code (RFC 3463): `5.1.1`; empty when none is told.
+    pub status: String,
+}
+
+/// Where the new text ends and what was quoted begins. Nothing is ever cut there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visible {
+    /// Characters of [`Message::text`] in front of the quoted history.
+    pub chars: u32,
+    /// By which mark it was found: a stable word.
+    pub reason: String,
+}
+
+/// In which charset a body part was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CharsetVerdict {
+    /// The charset.
+    pub charset: String,
+    /// Which step of the ladder said so: `declared`, `bom`, `meta`, `utf-8`, `detected`, `default`.
+    pub step: String,
 }
 
 /// Something odd about a mail: a stable word and what it was seen on.
@@ -163,6 +239,8 @@ pub struct Message {
     pub bcc: Vec<Address>,
     /// Date, else the newest Received that can be read.
     pub date: Option<UtcMillis>,
+    /// Where [`Self::date`] stood: `date`, `received`; empty when there is none.
+    pub date_source: String,
     /// The raw header block as valid text.
     pub header_block: String,
     /// The configured headers ([`Parse::headers`]) that are there, in the configured order.
@@ -171,10 +249,20 @@ pub struct Message {
     pub text: String,
     /// The HTML as [`Parse::html`] wants it; `None` when the mail has none.
     pub html: Option<String>,
+    /// In which charsets the body parts were read, in their order.
+    pub charsets: Vec<CharsetVerdict>,
+    /// Where the new text ends; `None` when nothing is quoted.
+    pub visible: Option<Visible>,
+    /// The language of the new text (ISO 639-1), when that is sure.
+    pub language: Option<String>,
     /// The parts that are not body.
     pub attachments: Vec<Attachment>,
     /// What kind of mail it is.
     pub kind: Kind,
+    /// What more is known of its kind.
+    pub variety: Option<Variety>,
+    /// What a delivery report says.
+    pub report: Option<Report>,
     /// Whether an automatic answer is in order.
     pub may_answer: bool,
     /// Why `kind` and `may_answer` are what they are.

@@ -32,8 +32,8 @@ pub(crate) struct Part<'a> {
     pub(crate) related: bool,
     /// How [`Self::bytes`] are encoded.
     pub(crate) encoding: Encoding,
-    /// The body as it stands in the mail.
-    pub(crate) bytes: &'a [u8],
+    /// The body as it stands in the mail; owned when it was taken out of another part.
+    pub(crate) bytes: Cow<'a, [u8]>,
 }
 
 /// How the lines of a `format=flowed` text are joined (RFC 3676 §4.1).
@@ -82,7 +82,7 @@ impl<'a> Part<'a> {
             description: headers.text("Content-Description"),
             related: false,
             encoding,
-            bytes,
+            bytes: bytes.into(),
         }
     }
 
@@ -94,11 +94,11 @@ impl<'a> Part<'a> {
     }
 
     /// The bytes, decoded.
-    pub(crate) fn decoded(&self) -> Cow<'a, [u8]> {
+    pub(crate) fn decoded(&self) -> Cow<'_, [u8]> {
         match self.encoding {
-            Encoding::Identity => self.bytes.into(),
-            Encoding::Base64 => transfer::base64(self.bytes).into(),
-            Encoding::QuotedPrintable => transfer::quoted_printable(self.bytes).into(),
+            Encoding::Identity => Cow::Borrowed(&self.bytes),
+            Encoding::Base64 => transfer::base64(&self.bytes).into(),
+            Encoding::QuotedPrintable => transfer::quoted_printable(&self.bytes).into(),
         }
     }
 
@@ -106,8 +106,8 @@ impl<'a> Part<'a> {
     pub(crate) fn decoded_size(&self) -> u64 {
         let size = match self.encoding {
             Encoding::Identity => self.bytes.len(),
-            Encoding::Base64 => transfer::base64_size(self.bytes),
-            Encoding::QuotedPrintable => transfer::quoted_printable(self.bytes).len(),
+            Encoding::Base64 => transfer::base64_size(&self.bytes),
+            Encoding::QuotedPrintable => transfer::quoted_printable(&self.bytes).len(),
         };
         u64::try_from(size).unwrap_or(u64::MAX)
     }

@@ -53,7 +53,7 @@ fn hidden(headers: &Headers<'_>, raw: &[u8]) -> Option<TooMuch> {
     if !root.media.starts_with("multipart/") && !root.media.starts_with("message/") {
         return None;
     }
-    let bytes = if root.media.starts_with("message/") { root.decoded() } else { root.bytes.into() };
+    let bytes = if root.media.starts_with("message/") { root.decoded() } else { root.bytes.as_ref().into() };
     let lines = std::iter::once(0).chain(memchr_iter(b'\n', &bytes).map(|end| end.saturating_add(1)));
     let name = |begin: usize| bytes.get(begin..begin.saturating_add(12));
     let count = lines.filter_map(name).filter(|name| name.eq_ignore_ascii_case(b"content-type")).count();
@@ -63,6 +63,7 @@ fn hidden(headers: &Headers<'_>, raw: &[u8]) -> Option<TooMuch> {
 /// A part that may have parts of its own.
 struct Node<'a> {
     part: Part<'a>,
+    bytes: &'a [u8],
     boundary: String,
     level: usize,
 }
@@ -70,7 +71,7 @@ struct Node<'a> {
 impl<'a> Node<'a> {
     fn new(headers: &Headers<'_>, bytes: &'a [u8], level: usize) -> Self {
         let boundary = Parameters::of(headers, "Content-Type").get("boundary");
-        Self { part: Part::new(headers, bytes), boundary, level }
+        Self { part: Part::new(headers, bytes), bytes, boundary, level }
     }
 
     /// The part behind a boundary line. Without a type it is a mail where its parent is a digest (RFC 2046 §5.1.5).
@@ -104,13 +105,13 @@ fn walk<'a>(
             leaves.push(node.part);
             continue;
         }
-        effort = effort.saturating_sub(node.part.bytes.len());
+        effort = effort.saturating_sub(node.bytes.len());
         if node.level >= max_levels || effort == 0 {
             excess = excess.or_else(|| Some(TooMuch("nesting", node.level.saturating_add(1))));
             continue;
         }
         let room = max_parts.saturating_sub(parts);
-        let mut inner = sections(node.part.bytes, &node.boundary, room.saturating_add(1));
+        let mut inner = sections(node.bytes, &node.boundary, room.saturating_add(1));
         if inner.len() > room {
             excess = excess.or_else(|| Some(TooMuch("parts", max_parts.saturating_add(1))));
             inner.truncate(room);
@@ -239,7 +240,7 @@ mod tests {
         let raw = format!("Content-Type: multipart/mixed; boundary=b\n\n{body}");
         let found = full(raw.as_bytes(), &headers(raw.as_bytes()), &Limits::default()).unwrap_or_default();
         let found: Vec<_> =
-            found.iter().map(|part| (part.media.as_str(), str::from_utf8(part.bytes).unwrap())).collect();
+            found.iter().map(|part| (part.media.as_str(), str::from_utf8(&part.bytes).unwrap())).collect();
         assert_eq!(found, expected);
     }
 
