@@ -5,8 +5,8 @@
 /// Cuts texts to the lengths of their columns.
 #[derive(Debug, Default)]
 pub(crate) struct Fitting {
-    /// The fields that were cut, each once, in the order of the cuts.
-    pub(crate) cut: Vec<&'static str>,
+    /// The fields that were cut, each once, with the longest length that it had and the one it has; in the order of the cuts.
+    pub(crate) cut: Vec<(&'static str, usize, usize)>,
 }
 
 impl Fitting {
@@ -20,8 +20,10 @@ impl Fitting {
         let Some((cut, mut next)) = beyond else {
             return text.to_owned();
         };
-        if !self.cut.contains(&field) {
-            self.cut.push(field);
+        let was = text.encode_utf16().count();
+        match self.cut.iter_mut().find(|(known, ..)| *known == field) {
+            Some((_, longest, _)) => *longest = was.max(*longest),
+            None => self.cut.push((field, was, max)),
         }
         let mut kept = text.get(..cut).unwrap_or_default();
         while joins(next) || kept.ends_with(JOINER) {
@@ -68,8 +70,9 @@ mod tests {
     fn each_cut_field_is_named_once() {
         let mut fitting = Fitting::default();
         fitting.fit("A", "xx", 1);
+        fitting.fit("A", "xxx", 1);
         fitting.fit("A", "xx", 1);
         fitting.fit("B", "x", 1);
-        assert_eq!(fitting.cut, ["A"]);
+        assert_eq!(fitting.cut, [("A", 3, 1)]);
     }
 }

@@ -3,10 +3,9 @@
 //! Every field of the API page is filled here or left at its documented default on purpose: `Ticket`, `Person` and
 //! `CreatedBy` stay null, since the server connects by `MessageId` and knows its people; `Sentiment` stays 0 ("no idea").
 
+mod debug_info;
 mod headers;
 mod lengths;
-
-use std::fmt::Write as _;
 
 use crate::clock::UtcMillis;
 use crate::config::Mailbox;
@@ -59,12 +58,12 @@ pub fn compose(message: &Message, origin: &Origin, mailbox: &Mailbox) -> TicketM
         search_title: Some(fitting.fit("SearchTitle", &message.subject, 255)),
         message_headers: Some(headers::of(message, &mut fitting)),
         important: message.important,
-        language: Some(fitting.fit("Language", &mailbox.language, 10)).filter(|language| !language.is_empty()),
+        language: Some(fitting.fit("Language", language(message, mailbox), 10)).filter(|code| !code.is_empty()),
         badge: Badge::Incoming,
         attachments_info: Some(message.attachments.iter().map(|part| attachment(part, &mut fitting)).collect()),
         ..TicketMessageEntity::default()
     };
-    entity.debug_info = Some(debug_info(message, origin, &fitting));
+    entity.debug_info = Some(debug_info::of(message, origin, &fitting));
     without_nul(&mut entity);
     entity
 }
@@ -94,6 +93,11 @@ fn created_at(message: &Message, origin: &Origin) -> UtcMillis {
 fn author(message: &Message) -> Option<&str> {
     let address = message.from.first().map(|from| from.address.as_str());
     address.or(Some(message.from_text.as_str())).filter(|author| !author.is_empty())
+}
+
+/// What the mail is written in, when that is sure, else what the mailbox is for.
+fn language<'a>(message: &'a Message, mailbox: &'a Mailbox) -> &'a str {
+    message.language.as_ref().map_or(&mailbox.language, |language| &language.code)
 }
 
 /// What is said on top of a mail that could not be shown whole.
@@ -138,47 +142,6 @@ fn attachment(part: &Attachment, fitting: &mut Fitting) -> AttachmentEntity {
     }
 }
 
-/// The marker first and whole; then only words and numbers, no address and no subject.
-fn debug_info(message: &Message, origin: &Origin, fitting: &Fitting) -> String {
-    let mut info = debug_marker(origin.queue_id);
-    let facts = format!(
-        " mailbox={} folder={} uidvalidity={} uid={} size={} depth={} kind={} may_answer={}",
-        origin.mailbox,
-        origin.folder.escape_debug(),
-        origin.uidvalidity,
-        origin.uid,
-        origin.size,
-        message.depth.as_str(),
-        message.kind.as_str(),
-        message.may_answer,
-    );
-    info.push_str(&facts);
-    if origin.stub {
-        info.push_str(" stub=true");
-    }
-    if message.synthetic_id {
-        info.push_str(" message_id=made");
-    }
-    let mut list = |title: &str, words: &mut dyn Iterator<Item = String>| {
-        for (first, word) in std::iter::once(true).chain(std::iter::repeat(false)).zip(words) {
-            let before = if first { format!("\n{title}: ") } else { "; ".to_owned() };
-            info.extend([before, word]);
-        }
-    };
-    list("evidence", &mut message.evidence.iter().cloned());
-    let defect = |d: &crate::message::Defect| {
-        let mut word = d.code.clone();
-        if !d.detail.is_empty() {
-            // Writing to a String cannot fail.
-            write!(word, " ({})", d.detail).unwrap_or_default();
-        }
-        word
-    };
-    list("defects", &mut message.defects.iter().take(50).map(defect));
-    list("shortened", &mut fitting.cut.iter().map(|field| (*field).to_owned()));
-    info
-}
-
 /// U+0000 is valid JSON, but no database text.
 fn without_nul(entity: &mut TicketMessageEntity) {
     let strip = |text: &mut String| {
@@ -207,7 +170,7 @@ mod tests {
     use super::*;
     use crate::message::{Rules, parse};
 
-    fn origin() -> Origin {
+    pub(crate) fn origin() -> Origin {
         Origin {
             queue_id: QueueId::generate(),
             mailbox: "support".parse().expect("a name"),
@@ -264,6 +227,6 @@ mod tests {
     fn long_fields_are_cut_and_told() {
         let (entity, _) = composed(&format!("Subject: {}\n\nx", "ü".repeat(300)), Depth::Full);
         assert_eq!(entity.search_title.map(|title| title.chars().count()), Some(255));
-        assert!(entity.debug_info.expect("always there").ends_with("shortened: SearchTitle"));
+        assert!(entity.debug_info.expect("always there").ends_with("shortened: SearchTitle 300>255"));
     }
 }

@@ -16,6 +16,7 @@ mod flowed;
 mod header;
 mod html;
 mod importance;
+mod language;
 mod model;
 mod name;
 mod parameters;
@@ -24,6 +25,7 @@ mod phrase;
 mod thread;
 mod transfer;
 mod tree;
+mod visible;
 
 use crate::config::parse::EmailHeader;
 use crate::message::body::Body;
@@ -31,8 +33,8 @@ use crate::message::header::Headers;
 use crate::message::part::Part;
 
 pub use model::{
-    Address, Attachment, CharsetVerdict, Defect, Depth, Header, Kind, Message, Recipient, Report, Rules, Variety,
-    Visible,
+    Address, Attachment, CharsetVerdict, Defect, Depth, Header, Kind, Language, Message, Recipient, Report, Rules,
+    Variety, Visible,
 };
 
 /// Reads a mail.
@@ -112,6 +114,8 @@ fn assemble(
     }
     let max_references = usize::try_from(rules.limits.reference_count).unwrap_or(usize::MAX);
     let listed = listed(headers, rules);
+    let visible = visible::find(&body.text, &subject);
+    let language = language::detect(&body.text, visible.as_ref(), verdict.kind);
     let mut people = People::new(headers, rules, &mut defects);
     Message {
         depth,
@@ -139,8 +143,8 @@ fn assemble(
         text: body.text,
         html: body.html,
         charsets: Vec::new(),
-        visible: None,
-        language: None,
+        visible,
+        language,
         attachments,
         kind: verdict.kind,
         variety: None,

@@ -179,6 +179,15 @@ pub struct Visible {
     pub reason: String,
 }
 
+/// In which language the new text is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Language {
+    /// ISO 639-1: two letters; Norwegian is `no`.
+    pub code: String,
+    /// How sure that is: 90 to 100.
+    pub percent: u8,
+}
+
 /// In which charset a body part was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CharsetVerdict {
@@ -253,8 +262,8 @@ pub struct Message {
     pub charsets: Vec<CharsetVerdict>,
     /// Where the new text ends; `None` when nothing is quoted.
     pub visible: Option<Visible>,
-    /// The language of the new text (ISO 639-1), when that is sure.
-    pub language: Option<String>,
+    /// The language of the new text, when that is sure.
+    pub language: Option<Language>,
     /// The parts that are not body.
     pub attachments: Vec<Attachment>,
     /// What kind of mail it is.

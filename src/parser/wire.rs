@@ -1,7 +1,7 @@
 //! Frames between the pool and its workers: one byte of kind, four bytes of length (little endian), then so many bytes. A
 //! length is compared with its bound before any memory is taken for it, on both sides.
 
-use crate::message::{Depth, Message, Rules};
+use crate::message::{Depth, Language, Message, Rules};
 
 /// The bytes in front of a payload.
 pub(crate) const HEAD: usize = 5;
@@ -121,11 +121,54 @@ pub(crate) fn read_message(payload: &[u8], rules: &Rules, asked: Depth) -> Resul
         (within(people.iter().map(|list| list.len()).sum(), limits.address_count), "too many addresses"),
         ((1..=850).contains(&message.message_id.chars().count()), "an impossible message id"),
         (message.canonical_hash.len() == 64, "an impossible hash"),
+        (within(message.in_reply_to.len(), limits.reference_count), "too many ids"),
+        (within(message.charsets.len(), limits.parts), "too many charsets"),
+        (message.evidence.len() <= MAX_WORDS && message.defects.len() <= MAX_WORDS, "too much evidence"),
+        (is_visible(&message), "an impossible visible part"),
+        (message.language.as_ref().is_none_or(is_language), "an impossible language"),
+        (
+            message.report.as_ref().is_none_or(|report| within(report.recipients.len(), limits.address_count)),
+            "too many recipients",
+        ),
+        (words(&message).all(|word| word.len() <= MAX_WORD), "a word that is too long"),
     ];
     match rules.iter().find(|(kept, _)| !kept) {
         Some((_, broken)) => Err(broken),
         None => Ok(message),
     }
+}
+
+/// More pieces of evidence, or defects, than any mail has.
+const MAX_WORDS: usize = 1_000;
+/// More bytes than any of [`words`] has.
+const MAX_WORD: usize = 4 << 10;
+
+/// Whether the visible part is one of the text.
+fn is_visible(message: &Message) -> bool {
+    let chars = message.visible.as_ref().map_or(0, |visible| bytes(visible.chars.into()));
+    chars <= message.text.len() && (chars == 0 || chars <= message.text.chars().count())
+}
+
+fn is_language(language: &Language) -> bool {
+    language.code.len() == 2 && language.code.bytes().all(|byte| byte.is_ascii_lowercase()) && language.percent <= 100
+}
+
+/// The short texts that the mail's text and headers do not account for.
+fn words(message: &Message) -> impl Iterator<Item = &String> {
+    let report = message.report.iter();
+    let recipients = report.clone().flat_map(|report| &report.recipients);
+    let told = recipients.flat_map(|recipient| [&recipient.address, &recipient.action, &recipient.status]);
+    let attachments = &message.attachments;
+    message
+        .evidence
+        .iter()
+        .chain(message.defects.iter().flat_map(|defect| [&defect.code, &defect.detail]))
+        .chain(message.charsets.iter().flat_map(|verdict| [&verdict.charset, &verdict.step]))
+        .chain(message.visible.iter().map(|visible| &visible.reason))
+        .chain(attachments.iter().map(|part| &part.sniffed))
+        .chain([&message.date_source])
+        .chain(report.filter_map(|report| report.original_message_id.as_ref()))
+        .chain(told)
 }
 
 fn bytes(number: u64) -> usize {
@@ -135,7 +178,7 @@ fn bytes(number: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::parse;
+    use crate::message::{Defect, Recipient, Report, Visible, parse};
 
     #[test]
     fn a_head_survives_its_bytes() {
@@ -156,8 +199,36 @@ mod tests {
         assert_eq!(read_message(&json, &rules, Depth::Text), Ok(message.clone()));
         assert!(read_message(&json, &rules, Depth::Headers).is_err());
         assert!(read_message(b"{}", &rules, Depth::Text).is_err());
-        let forged = Message { message_id: String::new(), ..message };
-        let json = serde_json::to_vec(&forged).expect("a message is JSON");
-        assert!(read_message(&json, &rules, Depth::Text).is_err());
+    }
+
+    #[test]
+    fn nothing_in_an_answer_is_beyond_its_bounds() {
+        let rules = Rules::default();
+        let message = parse(b"Subject: x\n\nnew\n> old", &rules, Depth::Text);
+        let recipients = vec![Recipient::default(); 1_001];
+        let language = |code: &str, percent| Some(Language { code: code.to_owned(), percent });
+        let visible = |chars| Some(Visible { chars, reason: "quote".to_owned() });
+        let report = |recipients| Some(Report { recipients, original_message_id: Some("x".repeat(MAX_WORD + 1)) });
+        for forged in [
+            Message { message_id: String::new(), ..message.clone() },
+            Message { language: language("english", 90), ..message.clone() },
+            Message { language: language("EN", 90), ..message.clone() },
+            Message { language: language("en", 101), ..message.clone() },
+            Message { visible: visible(10), ..message.clone() },
+            Message { visible: visible(u32::MAX), ..message.clone() },
+            Message { report: report(recipients), ..message.clone() },
+            Message { report: report(Vec::new()), ..message.clone() },
+            Message { evidence: vec![String::new(); MAX_WORDS + 1], ..message.clone() },
+            Message {
+                defects: vec![Defect { code: "x".repeat(MAX_WORD + 1), detail: String::new() }],
+                ..message.clone()
+            },
+            Message { in_reply_to: vec![String::new(); 201], ..message.clone() },
+            Message { date_source: "x".repeat(MAX_WORD + 1), ..message.clone() },
+        ] {
+            let json = serde_json::to_vec(&forged).expect("a message is JSON");
+            assert!(read_message(&json, &rules, Depth::Text).is_err(), "{forged:?}");
+        }
+        assert_eq!(message.visible, visible(3));
     }
 }
