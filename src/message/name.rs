@@ -43,18 +43,28 @@ fn safe(wanted: &str) -> String {
     let words: Vec<&str> = kept.split_whitespace().collect();
     let name = words.join(" ").trim_end_matches(['.', ' ']).trim_start_matches(['~', ' ']).to_owned();
     let stem = name.split('.').next().unwrap_or_default().trim().to_lowercase();
-    let port = ["com", "lpt"].iter().any(|p| stem.strip_prefix(p).is_some_and(|n| n.chars().count() == 1 && n != "0"));
     match name.as_str() {
-        "" | "." | ".." => "file".to_owned(),
-        _ if port || DEVICES.contains(&stem.as_str()) => format!("_{name}"),
+        "" => "file".to_owned(),
+        _ if is_port(&stem) || DEVICES.contains(&stem.as_str()) => format!("_{name}"),
         _ => name,
     }
 }
 
-/// Control characters, zero widths and direction marks.
+/// `COM1` and its kin, also with a raised digit.
+fn is_port(stem: &str) -> bool {
+    let number = stem.strip_prefix("com").or_else(|| stem.strip_prefix("lpt"));
+    number.is_some_and(|number| {
+        let mut digits = number.chars();
+        digits.next().is_some_and(|c| c.is_ascii_digit() || "¹²³".contains(c)) && digits.next().is_none()
+    })
+}
+
+/// Control characters, zero widths, direction marks, and letters that show nothing.
 fn is_invisible(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}')
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Stem and extension with its dot; a long "extension" is none.
@@ -96,6 +106,7 @@ mod tests {
         check("a<b>:c?.txt", "a_b__c_.txt");
         check("con", "_con");
         check("Com1.txt", "_Com1.txt");
+        check("comma.txt", "comma.txt");
         check("x. . ", "x");
         check("..", "file");
         check(" ", "file");

@@ -50,7 +50,7 @@ impl Parameters {
         let mut sections: Vec<_> = named().filter(|piece| piece.section.is_some()).collect();
         sections.sort_by_key(|piece| piece.section);
         sections.dedup_by_key(|piece| piece.section);
-        let text = if sections.is_empty() { named().next().map(|piece| piece.text.clone()) } else { joined(&sections) };
+        let text = if sections.is_empty() { named().next().map(Piece::alone) } else { joined(&sections) };
         text.unwrap_or_default().trim().to_owned()
     }
 }
@@ -69,6 +69,16 @@ impl Piece {
         };
         Some(Self { name: name.to_owned(), section, encoded, text: unquoted(text.trim()) })
     }
+
+    /// The value of a plain parameter. Some programs forget the `*` and encode it all the same.
+    fn alone(&self) -> String {
+        let forgotten = labelled(&self.text).filter(|(_, rest)| rest.contains('%'));
+        let decoded = forgotten.and_then(|(label, rest)| {
+            let bytes = transfer::percent(rest);
+            charset::declared_text(&bytes, label).map(std::borrow::Cow::into_owned)
+        });
+        decoded.unwrap_or_else(|| self.text.clone())
+    }
 }
 
 /// The text of all sections; the charset stands in the first.
@@ -77,13 +87,18 @@ fn joined(sections: &[&Piece]) -> Option<String> {
     let mut bytes = Vec::new();
     for (place, piece) in sections.iter().enumerate() {
         let mut text = piece.text.as_str();
-        let parts = text.split_once('\'').and_then(|(label, rest)| Some((label, rest.split_once('\'')?.1)));
-        if let Some((label, rest)) = parts.filter(|_| piece.encoded && place == 0) {
+        if let Some((label, rest)) = labelled(text).filter(|_| piece.encoded && place == 0) {
             (charset, text) = (label, rest);
         }
         if piece.encoded { bytes.extend(transfer::percent(text)) } else { bytes.extend(text.as_bytes()) }
     }
     Some(charset::declared_text(&bytes, charset).unwrap_or_else(|| charset::guess(&bytes)).into_owned())
+}
+
+/// `charset'language'text` as charset and text.
+fn labelled(text: &str) -> Option<(&str, &str)> {
+    let (label, rest) = text.split_once('\'')?;
+    Some((label, rest.split_once('\'')?.1))
 }
 
 /// What stands between semicolons, those inside quotes apart.
@@ -106,13 +121,26 @@ fn unquoted(text: &str) -> String {
         let comment = text.find(" (").filter(|_| text.ends_with(')'));
         return comment.and_then(|at| text.get(..at)).unwrap_or(text).to_owned();
     };
-    let inside = inside.rfind('"').and_then(|end| inside.get(..end)).unwrap_or(inside);
+    // Without its end, a quote goes no further than a parameter may.
+    let open = inside.split(';').next().unwrap_or(inside);
+    let inside = inside.rfind('"').and_then(|end| inside.get(..end)).unwrap_or(open);
+    if is_windows_path(inside) {
+        return inside.to_owned();
+    }
     let mut escaped = false;
     let keep = |c: &char| {
         escaped = *c == '\\' && !escaped;
         !escaped
     };
     inside.chars().filter(keep).collect()
+}
+
+/// `C:\dir\file` as Windows writes it, where each backslash should have been two.
+fn is_windows_path(text: &str) -> bool {
+    match text.as_bytes() {
+        [drive, b':', b'\\', next, ..] => drive.is_ascii_alphabetic() && !matches!(next, b'\\' | b'"'),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +167,9 @@ mod tests {
     fn careless_values_are_read() {
         check("attachment; filename=my file (1).pdf", "attachment", "filename", "my file (1).pdf");
         check("attachment; filename=\"open.pdf", "attachment", "filename", "open.pdf");
+        check("attachment; filename=\"open.pdf; size=3", "attachment", "filename", "open.pdf");
+        check("a; filename=\"C:\\temp\\a b.png\"", "a", "filename", "C:\\temp\\a b.png");
+        check("a; filename=\"C:\\\\temp\\\\a.png\"", "a", "filename", "C:\\temp\\a.png");
         check("text/html charset=utf-8", "text/html", "charset", "utf-8");
         check("text/html;;charset = utf-8;", "text/html", "charset", "utf-8");
         check("a/b; name=\"=?utf-8?q?x?= =?utf-8?q?y?=\"", "a/b", "name", "=?utf-8?q?x?= =?utf-8?q?y?=");
@@ -152,6 +183,11 @@ mod tests {
         check("a; filename*0*=iso-8859-1''%e4; filename*1*=%f6; filename*2=x%41", "a", name, "äöx%41");
         check("a; filename*0*=utf-8''%c3; filename*1*=%a4", "a", name, "ä");
         check("a; filename*=%41'", "a", name, "A'");
+        check("a; filename=utf-8''na%C3%AFve.txt", "a", name, "naïve.txt");
+        check("a; filename=\"it's 5'6 100%.txt\"", "a", name, "it's 5'6 100%.txt");
+        check("a; filename*0*=utf-8''a%20; filename*2=c; filename*3=d", "a", name, "a cd");
+        check("a; filename*1=b; filename*2=c", "a", name, "bc");
+        check("a; filename*=no-such-charset''%e4", "a", name, "ä");
         check("a; filename*x=b; filename=c", "a", name, "c");
     }
 }

@@ -25,6 +25,7 @@ mod faults;
 mod fuzz;
 mod intake;
 mod mail;
+mod names;
 mod operators;
 mod parser;
 mod queue;
