@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Parse {
     /// What `HtmlBody` holds: a sanitised copy, the HTML as it came, or nothing (live).
     pub html: Html,
+    /// Whether `winmail.dat` is opened and what it holds is listed, or listed itself (live).
+    pub tnef: Tnef,
     /// The body of a mail that has no text (live).
     pub empty_body_text: String,
     /// For text with no or a false charset (live).
@@ -25,6 +27,7 @@ impl Default for Parse {
         let headers = ["From", "Date", "Subject", "In-Reply-To", "References", "Auto-Submitted", "List-Id"];
         Self {
             html: Html::Sanitize,
+            tnef: Tnef::Unpack,
             empty_body_text: "(no text)".to_owned(),
             default_charset: "windows-1252".to_owned(),
             headers: headers.map(str::to_owned).to_vec(),
@@ -44,6 +47,16 @@ pub enum Html {
     AsIs,
     /// Nothing; the text is made from the HTML.
     TextOnly,
+}
+
+/// What becomes of the containers of Outlook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tnef {
+    /// What they hold is listed.
+    Unpack,
+    /// They are listed as they are.
+    Attach,
 }
 
 /// What `EmailHeader` holds.

@@ -19,18 +19,22 @@ mod importance;
 mod language;
 mod model;
 mod name;
+mod opened;
 mod parameters;
 mod part;
 mod phrase;
+mod sniff;
 mod thread;
+mod tnef;
 mod transfer;
 mod tree;
 mod visible;
+mod uuencode;
 
 use crate::config::parse::EmailHeader;
 use crate::message::body::Body;
 use crate::message::header::Headers;
-use crate::message::part::Part;
+use crate::message::opened::Opened;
 
 pub use model::{
     Address, Attachment, CharsetVerdict, Defect, Depth, Header, Kind, Language, Message, Recipient, Report, Rules,
@@ -73,28 +77,30 @@ fn parts<'a>(
     rules: &Rules,
     depth: Depth,
     defects: &mut Vec<Defect>,
-) -> (Depth, Vec<Part<'a>>) {
+) -> (Depth, Opened<'a>) {
+    let closed = |parts| Opened { parts, important: None };
     match depth {
         Depth::Full => match tree::full(raw, headers, &rules.limits) {
-            Ok(parts) => (Depth::Full, parts),
+            Ok(parts) => (Depth::Full, opened::open(parts, rules, defects)),
             Err(tree::TooMuch(what, count)) => {
                 defects.push(Defect::new(what, count.to_string()));
-                (Depth::Text, tree::outline(raw, headers, &rules.limits))
+                (Depth::Text, closed(tree::outline(raw, headers, &rules.limits)))
             }
         },
-        Depth::Text => (Depth::Text, tree::outline(raw, headers, &rules.limits)),
-        Depth::Headers => (Depth::Headers, Vec::new()),
+        Depth::Text => (Depth::Text, closed(tree::outline(raw, headers, &rules.limits))),
+        Depth::Headers => (Depth::Headers, closed(Vec::new())),
     }
 }
 
 fn assemble(
     raw: &[u8],
     headers: &Headers<'_>,
-    parts: &[Part<'_>],
+    opened: &Opened<'_>,
     depth: Depth,
     rules: &Rules,
     mut defects: Vec<Defect>,
 ) -> Message {
+    let parts = opened.parts.as_slice();
     let body = match depth {
         Depth::Headers => Body { text: rules.parse.empty_body_text.clone(), ..Body::default() },
         Depth::Full | Depth::Text => body::choose(parts, rules, depth, &mut defects),
@@ -151,7 +157,7 @@ fn assemble(
         report: None,
         may_answer: verdict.may_answer,
         evidence: verdict.evidence,
-        important: importance::is_important(headers, verdict.kind),
+        important: importance::is_important(headers, verdict.kind, opened.important),
         defects,
     }
 }

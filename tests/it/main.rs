@@ -34,4 +34,5 @@ mod service;
 mod support;
 mod survival;
 mod tidy;
+mod tnef;
 mod units;
