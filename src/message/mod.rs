@@ -23,6 +23,7 @@ mod opened;
 mod parameters;
 mod part;
 mod phrase;
+mod sealed;
 mod sniff;
 mod thread;
 mod tnef;
@@ -101,6 +102,7 @@ fn assemble(
     mut defects: Vec<Defect>,
 ) -> Message {
     let parts = opened.parts.as_slice();
+    sealed::note(parts, &mut defects);
     let body = match depth {
         Depth::Headers => Body { text: rules.parse.empty_body_text.clone(), ..Body::default() },
         Depth::Full | Depth::Text => body::choose(parts, rules, depth, &mut defects),
