@@ -9,6 +9,8 @@ mod compose;
 mod config;
 #[path = "../../fuzz/checks/parse.rs"]
 mod parse;
+#[path = "../../fuzz/checks/tnef.rs"]
+mod tnef;
 
 fn replay(target: &str, check: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -33,4 +35,9 @@ fn mails_that_fuzzing_found_become_entities() {
 #[test]
 fn configurations_that_fuzzing_found_are_understood_or_refused() {
     replay("config", config::check);
+}
+
+#[test]
+fn containers_that_fuzzing_found_are_opened() {
+    replay("tnef", tnef::check);
 }
