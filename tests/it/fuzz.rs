@@ -9,6 +9,8 @@ mod compose;
 mod config;
 #[path = "../../fuzz/checks/parse.rs"]
 mod parse;
+#[path = "../../fuzz/checks/sanitise.rs"]
+pub(crate) mod sanitise;
 #[path = "../../fuzz/checks/tnef.rs"]
 mod tnef;
 
@@ -35,6 +37,11 @@ fn mails_that_fuzzing_found_become_entities() {
 #[test]
 fn configurations_that_fuzzing_found_are_understood_or_refused() {
     replay("config", config::check);
+}
+
+#[test]
+fn html_that_fuzzing_found_is_copied_without_harm() {
+    replay("sanitise", sanitise::check);
 }
 
 #[test]

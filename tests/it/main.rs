@@ -36,3 +36,4 @@ mod survival;
 mod tidy;
 mod tnef;
 mod units;
+mod xss;

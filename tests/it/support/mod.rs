@@ -1,5 +1,6 @@
 //! What the stories stand on: a world (mail server, API, folder) and the real daemon in it, as a process.
 
+pub(crate) mod browser;
 pub(crate) mod canary;
 pub(crate) mod daemon;
 pub(crate) mod disk;
