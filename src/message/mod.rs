@@ -29,8 +29,8 @@ mod thread;
 mod tnef;
 mod transfer;
 mod tree;
-mod visible;
 mod uuencode;
+mod visible;
 
 use crate::config::parse::EmailHeader;
 use crate::message::body::Body;
