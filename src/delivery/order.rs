@@ -60,7 +60,7 @@ mod tests {
         Message {
             message_id: id.to_owned(),
             synthetic_id: false,
-            distinct: true,
+            canonical_hash: "c0ffee".to_owned(),
             in_reply_to: owned(in_reply_to),
             references: owned(references),
             ..mail
