@@ -24,6 +24,7 @@ mod dovecot;
 mod faults;
 mod fuzz;
 mod intake;
+mod looks;
 mod mail;
 mod names;
 mod operators;

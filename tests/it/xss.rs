@@ -52,7 +52,7 @@ fn vectors() -> Vec<Vector> {
 }
 
 /// The copy of a mail with this HTML, as it would be posted.
-fn sanitized(html: &str) -> String {
+pub(crate) fn sanitized(html: &str) -> String {
     let raw = format!(
         "Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
         STANDARD.encode(html)

@@ -70,6 +70,8 @@ impl Sheet {
     }
 
     fn set(&mut self, selector: &str, style: &str) {
+        // A link of a mail is one that nobody has followed yet.
+        let selector = selector.strip_suffix(":link").unwrap_or(selector);
         let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         let (element, class) =
             selector.split_once('.').map_or((selector, None), |(element, class)| (element, Some(class)));
@@ -139,6 +141,7 @@ mod tests {
         );
         check("@import url(x); p{margin:0}", "p", "", "margin:0");
         check("p{margin:0}p{color:red}", "p", "", "margin:0;color:red");
+        check("a:link, x{color:red} a:visited{color:blue}", "a", "", "color:red");
     }
 
     #[test]
