@@ -14,9 +14,8 @@ const MAX_GROWTH: usize = 512 << 10;
 /// The HTML with the looks of its page in its elements.
 pub(crate) fn prepared(html: &str) -> Cow<'_, str> {
     let is_page = |at: usize| {
-        let begins =
-            |name: &[u8]| html.as_bytes().get(at..at.saturating_add(6)).is_some_and(|b| b.eq_ignore_ascii_case(name));
-        begins(b"<style") || begins(b"<body ") || begins(b"<body\n") || begins(b"<body\r")
+        let name = html.as_bytes().get(at..at.saturating_add(6)).unwrap_or_default();
+        name.eq_ignore_ascii_case(b"<style") || name.trim_ascii_end().eq_ignore_ascii_case(b"<body")
     };
     if !memchr::memchr_iter(b'<', html.as_bytes()).any(is_page) {
         return Cow::Borrowed(html);

@@ -169,10 +169,13 @@ fn shown(declaration: &str) -> Option<Cow<'_, str>> {
     let (name, value) = (trimmed(name).to_ascii_lowercase(), trimmed(value));
     let parts = value::read(value)?;
     let among = |list: &[&str]| list.binary_search(&name.as_str()).is_ok();
-    let plain = |part: &Value<'_>| !matches!(part, Value::Text(_) | Value::Other(_) | Value::Negative);
+    let plain =
+        |part: &Value<'_>| !matches!(part, Value::Text(_) | Value::Gradient | Value::Other(_) | Value::Negative);
+    let picture = |part: &Value<'_>| plain(part) || matches!(part, Value::Gradient);
     let whole = match name.as_str() {
+        "background-image" => parts.iter().all(picture),
         "background" => {
-            let whole = parts.iter().all(plain);
+            let whole = parts.iter().all(picture);
             return if whole { Some(Cow::Borrowed(declaration)) } else { colour(&parts).map(Cow::Owned) };
         }
         "display" => parts.iter().all(|part| match part {
@@ -279,6 +282,7 @@ mod tests {
             "margin:0cm;margin-bottom:.0001pt;text-indent:-18.0pt;width:100%",
             "display:inline-block; vertical-align: -2px; white-space:pre-wrap",
             "background:transparent",
+            "background-image:linear-gradient(90deg, #fff 10%, rgba(0,0,0,.5)); background:radial-gradient(red,blue)",
             "background:hsl(120deg 50% 50% / 0.5)",
             "",
             " ; ",
@@ -351,7 +355,7 @@ mod tests {
     #[test]
     fn a_background_with_a_picture_keeps_its_colour() {
         check("background:#003 url('http://a/b') no-repeat center/cover", "background:#003");
-        check("background: url(x), linear-gradient(rgb(1,2,3), red) navy", "background:navy");
+        check("background: url(x), linear-gradient(rgb(1,2,3), var(--x)) navy", "background:navy");
         check("background: no-repeat url(x)", "");
     }
 }

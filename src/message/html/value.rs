@@ -18,6 +18,8 @@ pub(crate) enum Value<'v> {
     Text(&'v str),
     /// `!important`.
     Important,
+    /// `linear-gradient(…)`: colours that run into each other.
+    Gradient,
     /// A function that is no colour: it may load or refer to something.
     Other(&'v str),
 }
@@ -33,6 +35,10 @@ impl Value<'_> {
 const UNITS: &[&str] = &["", "%", "px", "pt", "em", "ex", "rem", "in", "cm", "mm", "pc", "ch", "q", "vw", "vh"];
 /// Functions that are colours.
 const COLOURS: &[&str] = &["rgb", "rgba", "hsl", "hsla"];
+
+/// Functions that are pictures made of colours.
+const GRADIENTS: &[&str] =
+    &["linear-gradient", "radial-gradient", "repeating-linear-gradient", "repeating-radial-gradient"];
 
 /// The parts of a value, or `None` when it is empty or something in it is not understood.
 pub(crate) fn read(value: &str) -> Option<Vec<Value<'_>>> {
@@ -96,10 +102,24 @@ fn word(rest: &str) -> Option<(Value<'_>, usize)> {
     let whole = length.checked_add(inner)?.checked_add(2)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ',' | '%' | '/' | ' ' | '+' | '-');
     let colour = COLOURS.iter().any(|name| word.eq_ignore_ascii_case(name));
-    if colour && arguments.get(..inner)?.chars().all(plain) {
+    let inside = arguments.get(..inner)?;
+    if GRADIENTS.iter().any(|name| word.eq_ignore_ascii_case(name)) && is_of_colours(inside) {
+        return Some((Value::Gradient, whole));
+    }
+    if colour && inside.chars().all(plain) {
         return Some((Value::Colour(rest.get(..whole)?), whole));
     }
     Some((Value::Other(rest.get(..whole)?), whole))
+}
+
+/// Whether nothing but numbers, words and colours is in a gradient.
+fn is_of_colours(inside: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ',' | '%' | '#' | ' ' | '-' | '(' | ')');
+    let functions = inside.rmatch_indices('(').filter_map(|(at, _)| inside.get(..at));
+    let is_colour = |before: &str| {
+        COLOURS.iter().any(|name| before.rsplit([' ', ',']).next().is_some_and(|word| word.eq_ignore_ascii_case(name)))
+    };
+    inside.chars().all(plain) && functions.into_iter().all(is_colour)
 }
 
 /// Where the bracket closes that was opened before; texts inside are stepped over.
@@ -141,6 +161,9 @@ mod tests {
         assert_eq!(read("'a b',x-y -.5em").as_deref(), Some(&parts[..]));
         assert_eq!(read("url(a'(')").as_deref(), Some(&[Value::Other("url(a'(')")][..]));
         assert_eq!(read("rgb(url(x))").as_deref(), Some(&[Value::Other("rgb(url(x))")][..]));
+        assert_eq!(read("linear-gradient(to left, rgb(1,2,3) 5%,#fff)").as_deref(), Some(&[Value::Gradient][..]));
+        let value = "linear-gradient(red, url(x))";
+        assert_eq!(read(value).as_deref(), Some(&[Value::Other(value)][..]));
         assert_eq!(read("-0px").as_deref(), Some(&[Value::Number][..]));
     }
 
