@@ -124,6 +124,7 @@ fn assemble(
     let listed = listed(headers, rules);
     let visible = visible::find(&body.text, &subject);
     let language = language::detect(&body.text, visible.as_ref(), verdict.kind);
+    let (date, date_source) = date::of(headers, &mut defects);
     let mut people = People::new(headers, rules, &mut defects);
     Message {
         depth,
@@ -140,8 +141,8 @@ fn assemble(
         to: people.take("To"),
         cc: people.take("Cc"),
         bcc: people.take("Bcc"),
-        date: date::of(headers, &mut defects),
-        date_source: String::new(),
+        date,
+        date_source: date_source.to_owned(),
         header_block: match rules.parse.email_header {
             EmailHeader::Full => header::block_text(headers.block),
             EmailHeader::Listed => headers_as_lines(&listed),
