@@ -1,17 +1,54 @@
 //! The header block of a mail (RFC 5322 §2.2), split by lines of our own with every bound kept: LF, CRLF and CR-only
-//! lines, blank first lines, a leading mbox `From ` line, garbage between the fields.
+//! lines also in one mail, blank first lines, mbox `From ` lines, garbage in front of and between the fields, lines that
+//! have lost the blank they were folded with. Of a field that may stand once (RFC 5322 §3.6) the first that says anything
+//! wins.
 //!
 //! Never looks at the body and never fails: what cannot be read is left out, and a [`Defect`] says so.
 
 use std::borrow::Cow;
 
+use encoding_rs::{Encoding, UTF_8};
+use memchr::{memchr, memchr2, memrchr};
+
 use crate::config::Limits;
 use crate::message::charset;
 use crate::message::encoded_word;
 use crate::message::model::Defect;
+use crate::message::parameters::Parameters;
 
 /// So many lines that are no field may stand between two fields.
 const GARBAGE_LINES: usize = 10;
+
+/// So many lines that are no field may stand before the first one.
+const LOST_LINES: usize = 3;
+
+/// The line ends of so many bytes tell how the lines of a mail end.
+const LINE_END_WINDOW: usize = 1 << 16;
+
+/// Fields that a mail has at most once (RFC 5322 §3.6, RFC 2045 §3).
+const SINGLE: &[&str] = &[
+    "Date",
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Subject",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+];
+
+/// Fields that nearly every mail has: two of them in a row are a header block.
+const COMMON: &[&str] = &["Received", "Return-Path", "Delivered-To", "DKIM-Signature", "X-Mailer"];
+
+/// Fields whose syntax tells that a line is not their last one.
+const STRUCTURED: &[&str] =
+    &["Content-Type", "Content-Disposition", "From", "Reply-To", "To", "Cc", "Bcc", "In-Reply-To", "References"];
 
 /// One field as it stands in the mail.
 #[derive(Debug, Clone, Copy)]
@@ -56,28 +93,55 @@ impl<'a> Headers<'a> {
         self.first(name).is_some()
     }
 
-    /// The first field of that name, unfolded, its encoded words still encoded; empty when there is none.
+    /// The first field of that name that says anything, unfolded, its encoded words still encoded; empty when there is
+    /// none.
     pub(crate) fn raw(&self, name: &str) -> String {
-        self.first(name).map(|field| unfold(field.value)).unwrap_or_default()
+        self.all(name).map(|field| self.line(field)).find(|line| !line.is_empty()).unwrap_or_default()
     }
 
-    /// The first field of that name, unfolded and decoded; empty when there is none.
+    /// The same, decoded.
     pub(crate) fn text(&self, name: &str) -> String {
         encoded_word::decode(&self.raw(name))
+    }
+
+    /// A value as one line of text. Bytes that are no UTF-8 (RFC 6532) are read in the charset that the mail declares for
+    /// its text: the program that wrote them knew no other.
+    pub(crate) fn line(&self, field: Field<'_>) -> String {
+        if std::str::from_utf8(field.value).is_ok() {
+            return unfold(field.value);
+        }
+        let label = Parameters::of(self, "Content-Type").get("charset");
+        let is_utf8 = Encoding::for_label(label.as_bytes()).is_none_or(|encoding| encoding == UTF_8);
+        match charset::declared_text(field.value, &label).filter(|_| !is_utf8) {
+            Some(text) => one_line(&text),
+            None => unfold(field.value),
+        }
+    }
+
+    /// Tells the fields that stand there more often than they may.
+    pub(crate) fn tell_doubles(&self, defects: &mut Vec<Defect>) {
+        let doubles = SINGLE.iter().filter(|name| self.all(name).nth(1).is_some());
+        defects.extend(doubles.map(|name| Defect::new("duplicate-header", name)));
+    }
+
+    /// The fields of that name that count: one where there may be only one.
+    pub(crate) fn counting<'s>(&'s self, name: &'s str) -> impl Iterator<Item = Field<'a>> + 's {
+        let single = SINGLE.iter().any(|single| single.eq_ignore_ascii_case(name));
+        let max = if single { 1 } else { usize::MAX };
+        self.all(name).filter(move |field| !single || !field.value.trim_ascii().is_empty()).take(max)
     }
 }
 
 /// Splits the header block off `raw`.
 pub(crate) fn split<'a>(raw: &'a [u8], limits: &Limits, defects: &mut Vec<Defect>) -> Headers<'a> {
-    let cr_only = !raw.get(..raw.len().min(1 << 16)).unwrap_or(raw).contains(&b'\n');
-    let mut lines = Lines { raw, at: 0, cr_only };
+    let mut lines = Lines { raw, at: 0, bare_cr: has_bare_cr(raw) };
     let (begin, start) = skip_preamble(&mut lines, defects);
     read(lines, begin, start, limits, defects)
 }
 
 /// Splits the header block off a part of a mail: nothing may stand before it, and an empty first line is its end.
 pub(crate) fn split_part<'a>(section: &'a [u8], limits: &Limits) -> Headers<'a> {
-    let lines = Lines { raw: section, at: 0, cr_only: false };
+    let lines = Lines { raw: section, at: 0, bare_cr: false };
     read(lines, 0, 0, limits, &mut Vec::new())
 }
 
@@ -108,11 +172,28 @@ fn read<'a>(
     headers
 }
 
-/// The block as valid text, without NUL and without the end of its last line.
+/// Whether the first lines end in CR alone: in front of the first LF stands a CR that begins another line.
+fn has_bare_cr(raw: &[u8]) -> bool {
+    let window = raw.get(..raw.len().min(LINE_END_WINDOW)).unwrap_or(raw);
+    let Some(end) = memchr(b'\n', window) else {
+        return true;
+    };
+    let line = window.get(..end).unwrap_or_default().trim_ascii_end();
+    line.split(|byte| *byte == b'\r').skip(1).any(|line| line.is_empty() || is_plain_field(line))
+}
+
+/// The block as valid text, without NUL and without the end of its last line. Each line is UTF-8 or windows-1252 for
+/// itself: they come from many programs.
 pub(crate) fn block_text(block: &[u8]) -> String {
-    let text = charset::guess(block);
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.contains('\0') { with_lf(&text.replace('\0', "\u{fffd}")) } else { with_lf(text) }
+    let end = block.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |at| at.saturating_add(1));
+    let block = block.get(..end).unwrap_or_default();
+    let text: Cow<'_, str> = match std::str::from_utf8(block) {
+        Ok(text) => text.into(),
+        Err(_) => {
+            block.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')).map(charset::guess).collect::<String>().into()
+        }
+    };
+    if text.contains('\0') { with_lf(&text.replace('\0', "\u{fffd}")) } else { with_lf(&text) }
 }
 
 /// The text with LF for CRLF and CR.
@@ -129,7 +210,10 @@ pub(crate) fn with_lf(text: &str) -> String {
 
 /// A value as one line of valid text: folds become one blank, control characters too.
 pub(crate) fn unfold(value: &[u8]) -> String {
-    let text: Cow<'_, str> = charset::guess(value);
+    one_line(&charset::guess(value))
+}
+
+fn one_line(text: &str) -> String {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text.trim().to_owned();
     }
@@ -152,21 +236,25 @@ pub(crate) fn unfold(value: &[u8]) -> String {
 }
 
 /// One line after the other, whatever ends them.
+#[derive(Clone, Copy)]
 struct Lines<'a> {
     raw: &'a [u8],
     at: usize,
-    cr_only: bool,
+    /// A CR alone ends a line too.
+    bare_cr: bool,
 }
 
 impl<'a> Lines<'a> {
     /// The line at hand without its end, and where the next begins; `None` at the end of the mail.
     fn look(&self) -> Option<(&'a [u8], usize)> {
         let rest = self.raw.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let end = if self.cr_only { b'\r' } else { b'\n' };
-        let length = rest.iter().position(|byte| *byte == end);
-        let line = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
-        let next = self.at.saturating_add(line.len()).saturating_add(usize::from(length.is_some()));
-        Some((line.strip_suffix(b"\r").unwrap_or(line), next))
+        let end = if self.bare_cr { memchr2(b'\r', b'\n', rest) } else { memchr(b'\n', rest) };
+        let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        let behind = rest.get(line.len()..).unwrap_or_default();
+        let ending = if self.bare_cr && behind.starts_with(b"\r\n") { 2 } else { behind.len().min(1) };
+        let next = self.at.saturating_add(line.len()).saturating_add(ending);
+        let length = line.iter().rposition(|byte| *byte != b'\r').map_or(0, |at| at.saturating_add(1));
+        Some((line.get(..length).unwrap_or_default(), next))
     }
 
     fn peek(&self) -> Option<&'a [u8]> {
@@ -178,28 +266,64 @@ impl<'a> Lines<'a> {
         self.at = next;
         Some(line)
     }
-}
 
-/// Passes blank lines and an mbox line; gives where the mbox line and where the fields begin.
-fn skip_preamble(lines: &mut Lines<'_>, defects: &mut Vec<Defect>) -> (usize, usize) {
-    let begin = lines.at;
-    while lines.peek().is_some_and(|line| line.iter().all(u8::is_ascii_whitespace)) {
-        lines.step();
-    }
-    if lines.peek().is_some_and(|line| line.starts_with(b"From ") || line.starts_with(b">From ")) {
-        defects.push(Defect::new("mbox-line", ""));
-        let line = lines.at;
-        lines.step();
-        return (line, lines.at);
-    }
-    if lines.at > begin {
-        if lines.peek().is_some_and(is_field) {
-            defects.push(Defect::new("blank-first-line", ""));
-        } else {
-            lines.at = begin;
+    fn skip_while(&mut self, passes: impl Fn(&[u8]) -> bool) {
+        while self.peek().is_some_and(&passes) {
+            self.step();
         }
     }
-    (lines.at, lines.at)
+}
+
+/// Passes a byte order mark, blank lines, mbox lines and lost ones; gives where the block and where the fields begin.
+fn skip_preamble(lines: &mut Lines<'_>, defects: &mut Vec<Defect>) -> (usize, usize) {
+    if lines.raw.starts_with("\u{feff}".as_bytes()) {
+        lines.at = 3;
+        defects.push(Defect::new("byte-order-mark", ""));
+    }
+    let begin = lines.at;
+    let is_mbox = |line: &[u8]| line.starts_with(b"From ") || line.starts_with(b">From ");
+    lines.skip_while(|line| line.iter().all(u8::is_ascii_whitespace));
+    if lines.peek().is_some_and(is_mbox) {
+        defects.push(Defect::new("mbox-line", ""));
+        let line = lines.at;
+        lines.skip_while(is_mbox);
+        return (line, lines.at);
+    }
+    let first = lines.at;
+    if first > begin && lines.peek().is_some_and(is_field) {
+        defects.push(Defect::new("blank-first-line", ""));
+    } else if lines.peek().is_some_and(|line| !line.is_empty() && !is_field(line)) && find_block(lines) {
+        defects.push(Defect::new("header-garbage", ""));
+        return (first, lines.at);
+    } else if first > begin {
+        lines.at = begin;
+    }
+    // The mark belongs to the block: it is kept as it came.
+    let block = if lines.at == begin { 0 } else { lines.at };
+    (block, lines.at)
+}
+
+/// Goes to a header block behind a few lost lines: two common fields in a row. Stays where it is if there is none.
+fn find_block(lines: &mut Lines<'_>) -> bool {
+    let is_common = |line: &[u8]| {
+        let name = field_name(line).unwrap_or_default();
+        SINGLE.iter().chain(COMMON).any(|common| name.eq_ignore_ascii_case(common.as_bytes()))
+    };
+    let mut ahead = *lines;
+    for _ in 0..LOST_LINES {
+        if ahead.step().is_none_or(<[u8]>::is_empty) {
+            return false;
+        }
+        let mut next = ahead;
+        if next.step().is_some_and(is_common) {
+            next.skip_while(is_continuation);
+            if next.peek().is_some_and(is_common) {
+                *lines = ahead;
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Collects the fields of a block within the bounds.
@@ -244,7 +368,16 @@ impl<'a> Block<'a> {
                 continue;
             }
             let mut end = begin.saturating_add(line.len());
-            while let Some(next) = lines.peek().filter(|next| is_continuation(next)) {
+            let mut lost = if is_structured(line) { GARBAGE_LINES } else { 0 };
+            while let Some(next) = lines.peek() {
+                if !is_continuation(next) {
+                    let field = self.raw.get(begin..end).unwrap_or_default();
+                    if lost == 0 || next.is_empty() || is_plain_field(next) || !is_unfinished(field) {
+                        break;
+                    }
+                    lost = lost.saturating_sub(1);
+                    cut.garbage = true;
+                }
                 end = lines.at.saturating_add(next.len());
                 lines.step();
             }
@@ -275,7 +408,7 @@ impl<'a> Block<'a> {
 
 /// Whether one of the next lines begins a field: what stands before it is garbage and not yet the body.
 fn field_follows(lines: &Lines<'_>) -> bool {
-    let mut ahead = Lines { ..*lines };
+    let mut ahead = *lines;
     let next = std::iter::from_fn(|| ahead.step()).take(GARBAGE_LINES);
     next.take_while(|line| !line.is_empty()).any(is_field)
 }
@@ -308,57 +441,30 @@ fn is_continuation(line: &[u8]) -> bool {
 
 /// Whether a line begins a field: a name of printable characters, perhaps blanks, a colon (RFC 5322 §2.2, §4.5).
 fn is_field(line: &[u8]) -> bool {
-    let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-        return false;
-    };
-    let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
-    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic() || *byte >= 0x80)
+    field_name(line).is_some_and(|name| name.iter().all(|byte| byte.is_ascii_graphic() || *byte >= 0x80))
+}
+
+/// The same with a name that programs use: letters, digits, `-`, `_` and `.`.
+fn is_plain_field(line: &[u8]) -> bool {
+    field_name(line).is_some_and(|name| name.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b)))
+}
+
+fn field_name(line: &[u8]) -> Option<&[u8]> {
+    let name = line.get(..memchr(b':', line)?).unwrap_or_default().trim_ascii_end();
+    (!name.is_empty()).then_some(name)
+}
+
+fn is_structured(line: &[u8]) -> bool {
+    let name = field_name(line).unwrap_or_default();
+    STRUCTURED.iter().any(|structured| name.eq_ignore_ascii_case(structured.as_bytes()))
+}
+
+/// Whether a structured field promises more: a separator at its end, an open quote or angle bracket.
+fn is_unfinished(field: &[u8]) -> bool {
+    let quotes = field.iter().filter(|byte| **byte == b'"').count();
+    let open = memrchr(b'<', field) > memrchr(b'>', field);
+    open || quotes & 1 == 1 || matches!(field.trim_ascii_end().last(), Some(b';' | b','))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(raw: &[u8], names: &[&str], body: &[u8]) {
-        let mut defects = Vec::new();
-        let headers = split(raw, &Limits::default(), &mut defects);
-        let found: Vec<_> = headers.fields.iter().map(|f| String::from_utf8_lossy(f.name).into_owned()).collect();
-        assert_eq!(found, names, "{defects:?}");
-        assert_eq!(&raw[headers.body..], body);
-    }
-
-    #[test]
-    fn a_block_ends_at_the_empty_line_whatever_ends_the_lines() {
-        check(b"A: 1\r\nB: 2\r\n x\r\n\r\nbody", &["A", "B"], b"body");
-        check(b"A: 1\nB: 2\n\nbody", &["A", "B"], b"body");
-        check(b"A: 1\rB: 2\r\rbody", &["A", "B"], b"body");
-        check(b" \r\n\r\nA : 1\r\n\r\nbody", &["A"], b"body");
-        check(b"From x Mon\nA: 1\n\nbody", &["A"], b"body");
-        check(b"A: 1\n", &["A"], b"");
-        check(b"", &[], b"");
-    }
-
-    #[test]
-    fn garbage_between_fields_is_passed_and_text_behind_them_is_body() {
-        check(b"A: 1\ngarbage\nB: 2\n\nbody", &["A", "B"], b"body");
-        check(b"A: 1\nno empty line\nhere\n", &["A"], b"no empty line\nhere\n");
-        check(b"only text\nhere", &[], b"only text\nhere");
-        check(b"\nonly text", &[], b"only text");
-    }
-
-    #[test]
-    fn bounds_are_kept_and_told() {
-        let limits = Limits { header_count: 1, ..Limits::default() };
-        let mut defects = Vec::new();
-        let headers = split(b"A: 1\nB: 2\n\nbody", &limits, &mut defects);
-        assert_eq!((headers.fields.len(), headers.body), (1, 11));
-        assert_eq!(defects, [Defect::new("header-count", "")]);
-    }
-
-    #[test]
-    fn folds_become_one_blank() {
-        assert_eq!(unfold(b" a\r\n\t b\n c \r\n"), "a b c");
-        assert_eq!(unfold(b"gr\xfc\xdfe\x00x"), "grüße x");
-    }
-}
+mod tests;

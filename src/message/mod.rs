@@ -24,11 +24,13 @@ mod parameters;
 mod part;
 mod phrase;
 mod sealed;
+mod shown;
 mod sniff;
 mod thread;
 mod tnef;
 mod transfer;
 mod tree;
+mod trick;
 mod uuencode;
 mod visible;
 
@@ -36,6 +38,7 @@ use crate::config::parse::EmailHeader;
 use crate::message::body::Body;
 use crate::message::header::Headers;
 use crate::message::opened::Opened;
+use crate::message::shown::one_line;
 
 pub use model::{
     Address, Attachment, CharsetVerdict, Defect, Depth, Header, Kind, Language, Message, Recipient, Report, Rules,
@@ -111,7 +114,12 @@ fn assemble(
         Depth::Full => attachment::describe(parts, &body, rules, &mut defects),
         Depth::Text | Depth::Headers => Vec::new(),
     };
-    let subject = one_line(&headers.text("Subject"));
+    headers.tell_doubles(&mut defects);
+    let subject = headers.text("Subject");
+    if shown::hides(&subject) {
+        defects.push(Defect::new("hidden-characters", "Subject"));
+    }
+    let subject = one_line(&subject);
     let from_text = one_line(&headers.text("From"));
     let sight = automatic::Sight { headers, parts, subject: &subject, from: &from_text, text: &body.text };
     let verdict = automatic::judge(&sight);
@@ -176,8 +184,12 @@ impl People {
         let mut lists = Vec::with_capacity(5);
         for name in ["From", "Reply-To", "To", "Cc", "Bcc"] {
             let list = address::list(headers, name, room);
-            room = room.saturating_sub(list.len());
-            lists.push((name, list));
+            room = room.saturating_sub(list.addresses.len());
+            if list.hides {
+                defects.push(Defect::new("hidden-characters", name));
+            }
+            tell_tricks(name, &list.addresses, defects);
+            lists.push((name, list.addresses));
         }
         if room == 0 {
             defects.push(Defect::new("addresses-cut", rules.limits.address_count.to_string()));
@@ -190,24 +202,26 @@ impl People {
     }
 }
 
+/// What could make somebody take one of these people for somebody else.
+fn tell_tricks(name: &str, addresses: &[Address], defects: &mut Vec<Defect>) {
+    if addresses.iter().any(|one| trick::holds_other_address(&one.name, &one.address)) {
+        defects.push(Defect::new("name-holds-address", name));
+    }
+    if addresses.iter().any(Address::is_doubtful) {
+        defects.push(Defect::new("mixed-script", name));
+    }
+}
+
 /// The configured headers that are there, in the configured order.
 fn listed(headers: &Headers<'_>, rules: &Rules) -> Vec<Header> {
-    let named = |name: &String| headers.all(name).map(|f| (name.clone(), f)).collect::<Vec<_>>();
+    let named = |name: &String| headers.counting(name).map(|f| (name.clone(), f)).collect::<Vec<_>>();
     let all = rules.parse.headers.iter().flat_map(named);
-    all.map(|(name, field)| Header { name, value: one_line(&encoded_word::decode(&header::unfold(field.value))) })
-        .collect()
+    all.map(|(name, field)| Header { name, value: one_line(&encoded_word::decode(&headers.line(field))) }).collect()
 }
 
 fn headers_as_lines(headers: &[Header]) -> String {
     let lines: Vec<_> = headers.iter().map(|header| format!("{}: {}", header.name, header.value)).collect();
     lines.join("\n")
-}
-
-/// One line without control characters.
-fn one_line(text: &str) -> String {
-    let line: String =
-        text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect();
-    line.trim().to_owned()
 }
 
 #[cfg(test)]
