@@ -16,7 +16,13 @@ pub(crate) fn of(message: &Message, fitting: &mut Fitting) -> Vec<TicketMessageH
         .filter(|(_, addresses)| !addresses.is_empty())
         .map(|(name, addresses)| shown(name, joined(addresses), fitting))
         .collect();
-    list.extend(message.headers.iter().map(|header| shown(&header.name, header.value.clone(), fitting)));
+    let listed = message.headers.iter().map(|header| {
+        // The sender too is shown as it was understood; one without an address as it stands.
+        let is_sender = header.name.eq_ignore_ascii_case("From") && !message.from.is_empty();
+        let value = if is_sender { joined(&message.from) } else { header.value.clone() };
+        shown(&header.name, value, fitting)
+    });
+    list.extend(listed);
     if !message.may_answer {
         let kind = shown(KIND, message.kind.as_str().to_owned(), fitting);
         list.push(TicketMessageHeader { std_item: StdItem::NoAutoReply, ..kind });
@@ -34,21 +40,25 @@ fn joined(addresses: &[Address]) -> String {
     addresses.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// A name with characters that would end it is quoted (RFC 5322 §3.2.4).
+/// A name with characters that would end it is quoted (RFC 5322 §3.2.4). The other form of an international domain stands
+/// behind the address in a comment, so that the address itself stays the one that mail goes to.
 fn one(address: &Address) -> String {
-    if address.name.is_empty() {
-        return address.address.clone();
+    let other = address.other_domain().map(|domain| format!(" ({domain})")).unwrap_or_default();
+    let (name, address) = (&address.name, &address.address);
+    if name.is_empty() {
+        return format!("{address}{other}");
     }
-    if address.name.contains(|c| "()<>[]:;@\\,.\"".contains(c)) {
-        let name = address.name.replace('\\', "\\\\").replace('"', "\\\"");
-        return format!("\"{name}\" <{}>", address.address);
+    if name.contains(|c| "()<>[]:;@\\,.\"".contains(c)) {
+        let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+        return format!("\"{name}\" <{address}>{other}");
     }
-    format!("{} <{}>", address.name, address.address)
+    format!("{name} <{address}>{other}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{Depth, Rules, parse};
 
     #[test]
     fn names_are_quoted_where_they_must_be() {
@@ -57,5 +67,32 @@ mod tests {
         {
             assert_eq!(one(&Address { name: name.to_owned(), address: "a@b".to_owned() }), expected);
         }
+    }
+
+    #[test]
+    fn an_international_domain_is_shown_in_both_forms() {
+        for (name, address, expected) in [
+            ("Ann", "ann@xn--bcher-kva.example", "Ann <ann@xn--bcher-kva.example> (bücher.example)"),
+            ("", "ann@bücher.example", "ann@bücher.example (xn--bcher-kva.example)"),
+            // It looks like another one.
+            ("", "ann@xn--80ak6aa92e.com", "ann@xn--80ak6aa92e.com"),
+        ] {
+            assert_eq!(one(&Address { name: name.to_owned(), address: address.to_owned() }), expected);
+        }
+    }
+
+    #[track_caller]
+    fn from(value: &str, expected: &str) {
+        let message = parse(format!("From: {value}\n\nx").as_bytes(), &Rules::default(), Depth::Full);
+        let list = of(&message, &mut Fitting::default());
+        let found = list.into_iter().find(|header| header.name.as_deref() == Some("From"));
+        assert_eq!(found.and_then(|header| header.value).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_sender_is_shown_as_it_was_understood() {
+        from("=?utf-8?q?x=0D=0ATo:_c@d?= <a@b>", "\"x To: c@d\" <a@b>");
+        from("Ann <a\u{200b}b@c>", "Ann <a\u{fffd}b@c>");
+        from("MAILER-DAEMON (Mail System)", "MAILER-DAEMON (Mail System)");
     }
 }
