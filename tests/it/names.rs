@@ -169,6 +169,37 @@ fn whatever_a_sender_writes_is_only_a_name() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), table.len(), wrong.join("\n"));
 }
 
+/// Declared type, name, first bytes; the type that they speak of, and what is said.
+const LIES: &[(&str, &str, &str, &str, &[&str])] = &[
+    ("application/pdf", "a.pdf", "%PDF-1.4", "application/pdf", &[]),
+    ("application/pdf", "a.pdf", "\u{7f}ELF", "application/x-elf", &["program-disguised"]),
+    ("image/png", "a.png", "MZ\0\0", "application/vnd.microsoft.portable-executable", &["program-disguised"]),
+    ("application/octet-stream", "a.docx", "#!/bin/sh", "text/x-shellscript", &["program-disguised"]),
+    ("application/octet-stream", "a.exe", "MZ\0\0", "application/vnd.microsoft.portable-executable", &[]),
+    ("application/zip", "42.zip", "PK\u{3}\u{4}", "application/zip", &[]),
+    ("text/html", "a.html", "<html>", "text/html", &["attachment-active"]),
+    ("image/svg+xml", "a.svg", "<svg onload=x>", "image/svg+xml", &["attachment-active"]),
+    ("application/xml", "a.xml", "<?xml version='1.0'?><a/>", "text/xml", &["attachment-active"]),
+    ("image/jpeg", "a.jpg", "<!doctype html><script>", "text/html", &["attachment-active"]),
+    ("text/javascript", "a.js", "alert(1)", "", &["attachment-active"]),
+];
+
+#[test]
+fn a_type_that_lies_is_kept_and_said() {
+    for (declared, name, bytes, sniffed, said) in LIES {
+        let raw = format!(
+            "Message-Id: <a@b>\nDate: Tue, 3 Mar 2026 10:00:00 +0100\nContent-Type: {declared}\nContent-Disposition: attachment; filename={name}\n\n{bytes}"
+        );
+        let message = parse(raw.as_bytes(), &Rules::default(), Depth::Full);
+        let part = message.attachments.first().expect("an attachment");
+        assert_eq!(
+            (part.content_type.as_str(), part.sniffed.as_str(), part.name.as_str()),
+            (*declared, *sniffed, *name)
+        );
+        assert_eq!(message.defects.iter().map(|defect| defect.code.as_str()).collect::<Vec<_>>(), *said, "{name}");
+    }
+}
+
 #[test]
 fn long_names_are_cut_between_letters_and_keep_their_extension() {
     for letter in ["a", "ä", "請", "🧾"] {
