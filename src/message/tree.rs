@@ -4,7 +4,7 @@
 //! Where the declared boundary is on no line, the lines that plainly separate parts are used; what is separated by nothing
 //! stays one leaf, so no content is lost.
 
-use memchr::memmem::Finder;
+use memchr::memmem::{Finder, find};
 use memchr::{memchr, memchr_iter};
 
 use crate::config::Limits;
@@ -25,6 +25,11 @@ const SEARCHES: usize = 16;
 const SEARCHED_FREE: usize = 16 << 20;
 /// A boundary has at most 70 characters (RFC 2046 §5.1.1); some programs make longer ones.
 const MAX_BOUNDARY: usize = 200;
+
+/// How many bytes of a section are searched for the boundary that it declares.
+const INNER_HEAD: usize = 4096;
+/// A longer text before the first part is more than a notice.
+const NOTICE: usize = 1024;
 
 /// The bound that a mail breaks: the word of its defect and the number seen.
 pub(crate) struct TooMuch(pub(crate) &'static str, pub(crate) usize);
@@ -98,7 +103,7 @@ fn walk<'a>(
 ) -> (Vec<Part<'a>>, Option<TooMuch>) {
     let mut waiting = vec![Node::new(headers, raw.get(headers.body..).unwrap_or_default(), 1)];
     let (mut leaves, mut excess) = (Vec::new(), None);
-    let mut parts: usize = 1;
+    let (mut parts, mut preamble): (usize, &[u8]) = (1, &[]);
     let mut effort = raw.len().saturating_mul(SEARCHES).saturating_add(SEARCHED_FREE);
     while let Some(node) = waiting.pop() {
         if !node.part.media.starts_with("multipart/") {
@@ -111,7 +116,11 @@ fn walk<'a>(
             continue;
         }
         let room = max_parts.saturating_sub(parts);
-        let mut inner = sections(node.bytes, &node.boundary, room.saturating_add(1));
+        let Sections { preamble: before, found: mut inner } =
+            sections(node.bytes, &node.boundary, room.saturating_add(1));
+        if node.level == 1 {
+            preamble = before;
+        }
         if inner.len() > room {
             excess = excess.or_else(|| Some(TooMuch("parts", max_parts.saturating_add(1))));
             inner.truncate(room);
@@ -123,14 +132,34 @@ fn walk<'a>(
             waiting.extend(inner.into_iter().rev().map(|section| node.inner(section, limits)));
         }
     }
+    // What stands before the first part is for programs that know no MIME (RFC 2046 §5.1.1), unless it is the only text.
+    if !preamble.trim_ascii().is_empty() && !leaves.iter().any(Part::is_body) && !is_notice(preamble) {
+        leaves.insert(0, Part { media: "text/plain".to_owned(), bytes: preamble.into(), ..Part::default() });
+    }
     (leaves, excess)
 }
 
+/// Whether it only says to such programs what they see.
+fn is_notice(text: &[u8]) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.len() < NOTICE
+        && [b"mime".as_slice(), b"multi-part", b"multipart"].iter().any(|word| find(&text, word).is_some())
+}
+
+/// What a multipart holds.
+#[derive(Default)]
+struct Sections<'a> {
+    /// What stands before the first boundary line.
+    preamble: &'a [u8],
+    /// What stands between them.
+    found: Vec<&'a [u8]>,
+}
+
 /// The sections of a multipart, at most `max`; none when nothing separates them.
-fn sections<'a>(body: &'a [u8], declared: &str, max: usize) -> Vec<&'a [u8]> {
-    let found = if declared.is_empty() { Vec::new() } else { between(body, declared.as_bytes(), max) };
-    if !found.is_empty() {
-        return found;
+fn sections<'a>(body: &'a [u8], declared: &str, max: usize) -> Sections<'a> {
+    let sections = if declared.is_empty() { Sections::default() } else { between(body, declared.as_bytes(), max) };
+    if !sections.found.is_empty() {
+        return sections;
     }
     real_boundary(body).map(|real| between(body, real, max)).unwrap_or_default()
 }
@@ -183,23 +212,39 @@ fn delimiters<'a>(body: &'a [u8], boundary: &'a [u8]) -> impl Iterator<Item = (u
 
 /// What stands between the boundary lines, at most `max` sections. Text behind a closing line ends the multipart; without
 /// any, the line only closed too early.
-fn between<'a>(body: &'a [u8], boundary: &[u8], max: usize) -> Vec<&'a [u8]> {
-    let mut found = Vec::new();
-    let (mut begin, mut closed) = (None, 0);
+fn between<'a>(body: &'a [u8], boundary: &[u8], max: usize) -> Sections<'a> {
+    let mut sections = Sections::default();
+    let (mut begin, mut closed, mut inner) = (None, 0, None);
     for (at, next, delimiter) in delimiters(body, boundary) {
-        let text = body.get(closed..at).unwrap_or_default();
-        if begin.is_none() && !found.is_empty() && !text.trim_ascii().is_empty() {
-            return found;
+        let open = begin.map(|begin| body.get(begin..at).unwrap_or_default());
+        if delimiter == Delimiter::Close
+            && open.is_some_and(|open| *inner.get_or_insert_with(|| declares(open, boundary)))
+        {
+            continue;
         }
-        found.extend(begin.map(|begin| section(body, begin, at)).filter(|section| !section.is_empty()));
+        let text = body.get(closed..at).unwrap_or_default();
+        if begin.is_none() && sections.found.is_empty() {
+            sections.preamble = text;
+        } else if begin.is_none() && !text.trim_ascii().is_empty() {
+            return sections;
+        }
+        sections.found.extend(begin.map(|begin| section(body, begin, at)).filter(|section| !section.is_empty()));
         begin = (delimiter == Delimiter::Open).then_some(next);
-        closed = next;
-        if found.len() >= max {
-            return found;
+        (closed, inner) = (next, None);
+        if sections.found.len() >= max {
+            return sections;
         }
     }
-    found.extend(begin.map(|begin| body.get(begin..).unwrap_or_default()).filter(|section| !section.is_empty()));
-    found
+    let last = begin.map(|begin| body.get(begin..).unwrap_or_default());
+    sections.found.extend(last.filter(|section| !section.is_empty()));
+    sections
+}
+
+/// Whether a section declares a boundary of its own that looks like the end of the outer one: its lines are not ours.
+fn declares(section: &[u8], boundary: &[u8]) -> bool {
+    let head = section.get(..section.len().min(INNER_HEAD)).unwrap_or_default();
+    let end = find(head, b"\n\n").or_else(|| find(head, b"\r\n\r\n")).unwrap_or(head.len());
+    head.get(..end).is_some_and(|head| find(head, &[boundary, b"--"].concat()).is_some())
 }
 
 /// A section without the line end that belongs to the boundary (RFC 2046 §5.1.1).
@@ -251,6 +296,20 @@ mod tests {
         check("--b\n--b\n\na\n", &[(text, "a\n")]);
         check("--b\n\na\n--b--\n\n--b\n\nc\n--b--\n", &[(text, "a"), (text, "c")]);
         check("--b\n\na\n--b--\nepilogue\n--b\n\nc\n--b--\n", &[(text, "a")]);
+    }
+
+    #[test]
+    fn an_inner_boundary_may_look_like_the_end_of_the_outer() {
+        let inner = "--b\nContent-Type: multipart/mixed; boundary=\"b--\"\n\n--b--\n\nx\n--b----\n--b--\n";
+        check(inner, &[("text/plain", "x")]);
+    }
+
+    #[test]
+    fn text_before_the_first_part_is_text_when_there_is_no_other() {
+        let file = "--b\nContent-Type: image/png\n\nx\n--b--\n";
+        check(&format!("Hello\n{file}"), &[("text/plain", "Hello\n"), ("image/png", "x")]);
+        check(&format!("This is a multi-part message in MIME format.\n{file}"), &[("image/png", "x")]);
+        check("Hello\n--b\n\nx\n--b--\n", &[("text/plain", "x")]);
     }
 
     #[test]
