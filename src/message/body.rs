@@ -1,15 +1,30 @@
-//! Which leaves are the text of the mail: parts of a mixed multipart are joined, of an alternative each kind is kept, related
-//! parts belong to their HTML. Both kinds are kept; what is missing is made from the other.
+//! Which leaves are the text of the mail (RFC 2046 §5.1, RFC 2387): the texts of each kind are joined in the order of the mail,
+//! wherever they stand, since an alternative that holds two of a kind is more often a mixed mail than a choice. Both kinds are
+//! kept; the plain one is made from the HTML when it is missing, the HTML never from the plain one.
+//!
+//! Never joins HTML over an encrypted part, never shows one page of HTML within another, never loses text: a mail without a
+//! body shows what comes next to one.
 
 use std::borrow::Cow;
 
+use memchr::memmem;
+
 use crate::config::parse::Html;
-use crate::message::charset;
+use crate::message::charset::{self, Decoded};
 use crate::message::flowed;
 use crate::message::header;
 use crate::message::html;
-use crate::message::model::{Defect, Depth, Rules};
+use crate::message::model::{CharsetVerdict, Defect, Depth, Rules};
 use crate::message::part::Part;
+use crate::message::{enriched, plain};
+
+/// Pages of HTML that are made harmless each for itself; what comes behind them is joined to the last.
+const MAX_PAGES: usize = 8;
+/// Texts that may stand in for the body of a mail that has none, and stay among its attachments.
+const SPARE: &[&str] =
+    &["text/plain", "text/html", "text/enriched", "text/richtext", "text/markdown", "text/x-markdown"];
+/// The first line of an encrypted text that stands within a plain one (RFC 9580 §6.2.1).
+const ARMOUR: &[u8] = b"-----BEGIN PGP MESSAGE-----";
 
 /// The text of a mail.
 #[derive(Debug, Default)]
@@ -20,37 +35,184 @@ pub(crate) struct Body {
     pub(crate) html: Option<String>,
     /// The HTML as it came, cut: what `cid:` references are looked up in.
     pub(crate) original: Option<String>,
+    /// In which charset each part was read.
+    pub(crate) charsets: Vec<CharsetVerdict>,
 }
 
 /// Takes the body out of the leaves.
 pub(crate) fn choose(parts: &[Part<'_>], rules: &Rules, depth: Depth, defects: &mut Vec<Defect>) -> Body {
-    let is_html = |part: &&Part<'_>| part.media == "text/html";
-    let bodies = || parts.iter().filter(|part| part.is_body());
-    let plain = joined(bodies().filter(|part| !is_html(part)), rules, defects);
-    let original = joined(bodies().filter(is_html), rules, defects);
-    let text = match (&plain, &original) {
-        (Some(plain), _) if !plain.trim().is_empty() => tidy(plain),
-        (_, Some(original)) => tidy(&html::to_text(original)),
-        _ => String::new(),
-    };
-    let html =
-        original.as_deref().filter(|_| depth == Depth::Full).and_then(|original| shown(original, rules, defects));
+    let mut reader = Reader::new(rules, defects);
+    let Found { plain, pages, separate } = reader.bodies(parts);
+    let shown_as_text = if plain.trim().is_empty() { pages.as_slice() } else { &[] };
+    let made: Vec<String> = shown_as_text.iter().chain(&separate).map(|page| reader.plain(page)).collect();
+    let texts = std::iter::once(plain.as_str()).chain(made.iter().map(String::as_str));
+    let mut text = texts.map(tidy).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
+    if text.is_empty() {
+        text = tidy(&reader.spare(parts));
+    }
+    let charsets = std::mem::take(&mut reader.charsets);
+    let html = Some(&pages).filter(|_| depth == Depth::Full).and_then(|pages| shown(pages, rules, defects));
     let text = if text.is_empty() { rules.parse.empty_body_text.clone() } else { text };
-    Body { text, html, original }
+    Body { text, html, original: (!pages.is_empty()).then(|| pages.join("\n")), charsets }
+}
+
+/// The texts of a mail.
+struct Found {
+    plain: String,
+    /// The pages of HTML.
+    pages: Vec<String>,
+    /// HTML that is shown on no page, but as text.
+    separate: Vec<String>,
+}
+
+/// Reads parts, at most `body_chars` of each kind of text.
+struct Reader<'r> {
+    rules: &'r Rules,
+    defects: &'r mut Vec<Defect>,
+    charsets: Vec<CharsetVerdict>,
+    max: usize,
+}
+
+impl<'r> Reader<'r> {
+    fn new(rules: &'r Rules, defects: &'r mut Vec<Defect>) -> Self {
+        let max = usize::try_from(rules.limits.body_chars).unwrap_or(usize::MAX);
+        Self { rules, defects, charsets: Vec::new(), max }
+    }
+
+    /// What stands in HTML behind an encrypted part is not shown on the page of what stands before it, where an open tag could
+    /// take the secret in (EFAIL).
+    fn bodies(&mut self, parts: &[Part<'_>]) -> Found {
+        let (mut plain, mut page) = (Room::new(self.max), Room::new(self.max));
+        let mut pages: Vec<String> = Vec::new();
+        let (mut sealed, mut separate) = (false, Vec::new());
+        for part in parts {
+            sealed |= is_encrypted(part) && !pages.is_empty();
+            // A multipart whose parts could not be found is no text as long as there is any.
+            if !part.is_body() || part.media.starts_with("multipart/") {
+                continue;
+            }
+            let html = part.media == "text/html";
+            let room = if html { &mut page } else { &mut plain };
+            let Some(text) = self.within(part, room) else { continue };
+            let armoured = memmem::find(text.as_bytes(), ARMOUR).is_some();
+            if !html {
+                add(&mut plain.text, text);
+            } else if sealed {
+                separate.push(text);
+            } else if let Some(last) = pages.get_mut(MAX_PAGES - 1) {
+                add(last, text);
+            } else {
+                pages.push(text);
+            }
+            sealed |= armoured && !pages.is_empty();
+        }
+        if !separate.is_empty() {
+            self.defects.push(Defect::new("html-apart", separate.len().to_string()));
+        }
+        Found { plain: plain.text, pages, separate }
+    }
+
+    /// Text for a mail without a body: a text with a name, a text of another kind, else what could not be separated.
+    fn spare(&mut self, parts: &[Part<'_>]) -> String {
+        let named = |part: &&Part<'_>| SPARE.contains(&part.media.as_str()) && part.disposition != "attachment";
+        let loose = |part: &&Part<'_>| part.media.starts_with("multipart/");
+        let mut room = Room::new(self.max);
+        for part in parts.iter().filter(named).chain(parts.iter().filter(loose)) {
+            let text = self.within(part, &mut room).unwrap_or_default();
+            let text = match part.media.as_str() {
+                "text/html" => self.plain(&text),
+                "text/enriched" | "text/richtext" => enriched::to_text(&text),
+                _ => text,
+            };
+            if !text.trim().is_empty() {
+                return text;
+            }
+        }
+        String::new()
+    }
+
+    fn plain(&self, page: &str) -> String {
+        let text = plain::to_text(page, self.max);
+        within(&text, self.max).to_owned()
+    }
+
+    /// The text of a part as far as there is room; `None` when there is none left.
+    fn within(&mut self, part: &Part<'_>, room: &mut Room) -> Option<String> {
+        if room.full {
+            return None;
+        }
+        let bytes = part.decoded();
+        let head = beginning(&bytes, self.max);
+        let html = part.media == "text/html";
+        let decoded = charset::decode(head, &part.charset, html, &self.rules.parse.default_charset);
+        self.judge(part, &decoded);
+        let text = match part.flow.filter(|_| part.media == "text/plain") {
+            Some(flow) => flowed::join(&decoded.text, flow).into(),
+            None => decoded.text,
+        };
+        let fitting = within(&text, room.chars);
+        if fitting.len() < text.len() || head.len() < bytes.len() {
+            self.defects.push(Defect::new("body-cut", self.max.to_string()));
+            room.full = true;
+        }
+        room.chars = room.chars.saturating_sub(fitting.chars().count()).saturating_sub(1);
+        Some(fitting.replace('\0', ""))
+    }
+
+    /// Keeps how the charset was found, and what is odd about it.
+    fn judge(&mut self, part: &Part<'_>, decoded: &Decoded<'_>) {
+        self.charsets.push(CharsetVerdict { charset: decoded.charset.to_owned(), step: decoded.step.to_owned() });
+        if decoded.declared_in_vain {
+            let label: String =
+                part.charset.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(40).collect();
+            self.defects.push(Defect::new("charset", label));
+        }
+        let lost = decoded.lost();
+        if lost > 0 {
+            self.defects.push(Defect::new("letters-lost", lost.to_string()));
+        }
+    }
+}
+
+/// A text and how much may still be added to it.
+struct Room {
+    text: String,
+    chars: usize,
+    full: bool,
+}
+
+impl Room {
+    const fn new(chars: usize) -> Self {
+        Self { text: String::new(), chars, full: false }
+    }
+}
+
+/// Adds a text below another.
+fn add(all: &mut String, text: String) {
+    if all.is_empty() {
+        *all = text;
+        return;
+    }
+    if !all.ends_with('\n') {
+        all.push('\n');
+    }
+    all.push_str(&text);
+}
+
+/// Whether nobody here can read it: S/MIME (RFC 8551), whose signed form hides its text as well, and PGP/MIME (RFC 3156).
+fn is_encrypted(part: &Part<'_>) -> bool {
+    let kinds =
+        ["application/pgp-encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted"];
+    kinds.contains(&part.media.as_str())
 }
 
 /// The HTML as the rules want it. What is too much for the sanitiser or the API is left out: its text is there.
-fn shown(original: &str, rules: &Rules, defects: &mut Vec<Defect>) -> Option<String> {
+fn shown(pages: &[String], rules: &Rules, defects: &mut Vec<Defect>) -> Option<String> {
     let html = match rules.parse.html {
         Html::TextOnly => return None,
-        Html::AsIs => original.to_owned(),
-        Html::Sanitize => match html::sanitize(original) {
-            Ok(copy) => copy,
-            Err(defect) => {
-                defects.push(defect);
-                return None;
-            }
-        },
+        Html::AsIs => pages.join("\n"),
+        // Each page is closed for itself, so that none holds the next.
+        Html::Sanitize => pages.iter().map(|page| harmless(page, defects)).collect::<Option<Vec<_>>>()?.join("\n"),
     };
     let max = usize::try_from(rules.limits.body_chars).unwrap_or(usize::MAX);
     if html.len() > max && html.chars().nth(max).is_some() {
@@ -60,38 +222,9 @@ fn shown(original: &str, rules: &Rules, defects: &mut Vec<Defect>) -> Option<Str
     Some(html).filter(|html| !html.trim().is_empty())
 }
 
-/// The decoded parts, one below the other, at most `body_chars`; `None` when there are none.
-fn joined<'p>(parts: impl Iterator<Item = &'p Part<'p>>, rules: &Rules, defects: &mut Vec<Defect>) -> Option<String> {
-    let max = usize::try_from(rules.limits.body_chars).unwrap_or(usize::MAX);
-    let mut all: Option<String> = None;
-    let mut room = max;
-    for part in parts {
-        let bytes = part.decoded();
-        let shown = beginning(&bytes, max);
-        let decoded = charset::decode(shown, &part.charset, part.media == "text/html", &rules.parse.default_charset);
-        if decoded.declared_in_vain {
-            let label: String =
-                part.charset.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(40).collect();
-            defects.push(Defect::new("charset", label));
-        }
-        let all = all.get_or_insert_default();
-        if !all.is_empty() && !all.ends_with('\n') && room > 0 {
-            all.push('\n');
-            room = room.saturating_sub(1);
-        }
-        let text = match part.flow.filter(|_| part.media == "text/plain") {
-            Some(flow) => flowed::join(&decoded.text, flow).into(),
-            None => decoded.text,
-        };
-        let fitting = within(&text, room);
-        all.push_str(fitting);
-        if fitting.len() < text.len() || shown.len() < bytes.len() {
-            defects.push(Defect::new("body-cut", max.to_string()));
-            break;
-        }
-        room = room.saturating_sub(fitting.chars().count());
-    }
-    all.map(|text| if text.contains('\0') { text.replace('\0', "") } else { text })
+/// A page with nothing active in it.
+fn harmless(original: &str, defects: &mut Vec<Defect>) -> Option<String> {
+    html::sanitize(original).map_err(|defect| defects.push(defect)).ok()
 }
 
 /// As many bytes as `max` characters can have, cut between letters of UTF-8: what is beyond would be decoded for nothing.
@@ -141,6 +274,55 @@ mod tests {
         check(&[("text/html", "<p>c</p>")], ("c", Some("<p>c</p>")));
         check(&[("image/png", "x")], ("(no text)", None));
         check(&[], ("(no text)", None));
+    }
+
+    #[test]
+    fn an_empty_plain_text_gives_way_to_the_html() {
+        check(&[("text/plain", " \r\n"), ("text/html", "<p>c</p>")], ("c", Some("<p>c</p>")));
+        check(&[("text/plain", "a"), ("text/html", " ")], ("a", None));
+        check(&[("text/html", "<p>a"), ("text/html", "<p>b")], ("a\n\nb", Some("<p>a</p>\n<p>b</p>")));
+    }
+
+    #[test]
+    fn html_behind_an_encrypted_part_is_text() {
+        let open = ("text/html", "<img src=\"http://x.example/");
+        let shown = ("text/html", "<p>before</p>");
+        for sealed in ["application/pgp-encrypted", "application/pkcs7-mime"] {
+            check(&[shown, (sealed, "x"), ("text/html", "<p>after</p>")], ("before\n\nafter", Some("<p>before</p>")));
+            check(&[open, (sealed, "x"), ("text/html", "\">after")], ("\">after", None));
+            check(&[(sealed, "x"), ("text/html", "<p>after</p>")], ("after", Some("<p>after</p>")));
+        }
+        let armour = ("text/plain", "-----BEGIN PGP MESSAGE-----\nx");
+        let expected = "-----BEGIN PGP MESSAGE-----\nx\n\nafter";
+        check(&[shown, armour, ("text/html", "after")], (expected, Some("<p>before</p>")));
+    }
+
+    #[test]
+    fn a_mail_without_a_body_shows_what_comes_next_to_one() {
+        check(&[("text/enriched", "<bold>a</bold>")], ("a", None));
+        check(&[("text/markdown", "# a")], ("# a", None));
+        check(&[("text/x-amp-html", "<p>a"), ("text/calendar", "b")], ("(no text)", None));
+        check(&[("multipart/mixed", "a")], ("a", None));
+        check(&[("text/plain", "b"), ("multipart/mixed", "a")], ("b", None));
+        let named = Part { name: "a.txt".into(), bytes: b"x".into(), media: "text/plain".into(), ..Part::default() };
+        let body = choose(&[named], &Rules::default(), Depth::Full, &mut Vec::new());
+        assert_eq!(body.text, "x");
+    }
+
+    #[test]
+    fn the_charset_of_each_part_is_kept() {
+        let parts = [("us-ascii", "text/plain", b"\xe4".as_slice()), ("utf-8", "text/html", "ä".as_bytes())];
+        let parts = parts.map(|(charset, media, bytes)| Part {
+            media: media.to_owned(),
+            charset: charset.to_owned(),
+            bytes: bytes.into(),
+            ..Part::default()
+        });
+        let mut defects = Vec::new();
+        let body = choose(&parts, &Rules::default(), Depth::Full, &mut defects);
+        let verdict = |charset: &str, step: &str| CharsetVerdict { charset: charset.into(), step: step.into() };
+        assert_eq!(body.charsets, [verdict("windows-1252", "default"), verdict("utf-8", "declared")]);
+        assert_eq!(defects, [Defect::new("charset", "us-ascii")]);
     }
 
     #[test]

@@ -11,7 +11,6 @@ mod value;
 use std::sync::LazyLock;
 
 use ammonia::Builder;
-use mail_parser::decoders::html::html_to_text;
 
 use crate::message::model::Defect;
 
@@ -126,11 +125,6 @@ fn with_first_lines(clean: String) -> String {
 fn after_pre(html: &str) -> Option<usize> {
     let at = html.find("<pre")?;
     html.get(at..)?.find('>')?.checked_add(at)?.checked_add(1)
-}
-
-/// Text for a mail that has only HTML.
-pub(crate) fn to_text(html: &str) -> String {
-    html_to_text(html)
 }
 
 /// Whether the HTML refers to the part with this Content-ID: `cid:a@b`, `cid:a%40b` (RFC 2392), or the id alone as the whole

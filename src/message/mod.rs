@@ -12,17 +12,22 @@ mod body;
 mod charset;
 mod date;
 mod encoded_word;
+mod enriched;
 mod flowed;
 mod header;
 mod html;
 mod importance;
 mod language;
+mod legacy;
+mod lines;
+mod markup;
 mod model;
 mod name;
 mod opened;
 mod parameters;
 mod part;
 mod phrase;
+mod plain;
 mod sealed;
 mod shown;
 mod sniff;
@@ -159,7 +164,7 @@ fn assemble(
         headers: listed,
         text: body.text,
         html: body.html,
-        charsets: Vec::new(),
+        charsets: body.charsets,
         visible,
         language,
         attachments,
