@@ -1,12 +1,8 @@
-//! `mailbridge message parse`: what a mail would be posted as, without touching the network, the store or a mailbox.
-//!
-//! Mails are read by the same pool of workers, down the same ladder and composed by the same code as in the daemon.
+//! `mailbridge message`: what a mail would be posted as, and why, without touching the network, the store or a mailbox.
 
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr as _;
-use std::time::UNIX_EPOCH;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -14,13 +10,13 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::clock::{Clock, UtcMillis};
-use crate::compose::{Origin, compose};
+use crate::cli::explain;
+use crate::cli::reader::{Reader, Reading, mails_below, relative};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::parse::Html;
 use crate::entity::TicketMessageEntity;
-use crate::ids::{MailboxName, QueueId, Uid, UidValidity};
-use crate::message::{Defect, Depth, Message, Rules};
+use crate::message::{CharsetVerdict, Defect, Message, Report, Rules, Variety, Visible};
 use crate::parser::Pool;
 
 /// Mails that are under way at the same time.
@@ -31,6 +27,8 @@ const AHEAD: usize = 8;
 pub enum MessageCommand {
     /// Read mails and print the entities they would be posted as; needs no configuration and no network
     Parse(ParseArgs),
+    /// Say of one mail how it was read, and why so
+    Explain(ExplainArgs),
 }
 
 /// `mailbridge message parse`
@@ -42,6 +40,14 @@ pub struct ParseArgs {
     /// What HtmlBody holds; default: as configured
     #[arg(long, value_enum, value_name = "HOW")]
     html: Option<HtmlArg>,
+}
+
+/// `mailbridge message explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A mail, or - for standard input
+    #[arg(value_name = "FILE|-")]
+    path: PathBuf,
 }
 
 /// The words of `parse.html`.
@@ -57,16 +63,40 @@ enum HtmlArg {
 struct Line<'a> {
     file: &'a str,
     entity: Option<&'a TicketMessageEntity>,
-    mail: Option<Mail>,
+    mail: Option<Mail<'a>>,
     defects: &'a [Defect],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
+/// What was found out beside the entity.
 #[derive(Debug, Serialize)]
-struct Mail {
+struct Mail<'a> {
     kind: &'static str,
+    variety: Option<&'static str>,
     may_answer: bool,
+    evidence: &'a [String],
+    language: Option<&'a str>,
+    visible: Option<&'a Visible>,
+    charsets: &'a [CharsetVerdict],
+    date_source: &'a str,
+    report: Option<&'a Report>,
+}
+
+impl<'a> Mail<'a> {
+    fn of(message: &'a Message) -> Self {
+        Self {
+            kind: message.kind.as_str(),
+            variety: message.variety.map(Variety::as_str),
+            may_answer: message.may_answer,
+            evidence: &message.evidence,
+            language: message.language.as_ref().map(|language| language.code.as_str()),
+            visible: message.visible.as_ref(),
+            charsets: &message.charsets,
+            date_source: &message.date_source,
+            report: message.report.as_ref(),
+        }
+    }
 }
 
 /// Runs a `message` command and prints to standard output. Ends with 66 when a file could not be opened, else with 65 when
@@ -76,31 +106,59 @@ struct Mail {
 /// The path cannot be listed or holds no mail, or the output cannot be written.
 pub async fn run(
     command: &MessageCommand,
-    ndjson: bool,
+    json: bool,
     config: &Config,
     pool: &Pool,
     clock: &Clock,
 ) -> anyhow::Result<ExitCode> {
-    let MessageCommand::Parse(args) = command;
-    let reader = Reader { config, pool, clock, rules: rules(config, args.html) };
-    let files = if args.path == Path::new("-") { vec![args.path.clone()] } else { mails_below(&args.path)? };
+    let html = match command {
+        MessageCommand::Parse(args) => args.html,
+        MessageCommand::Explain(_) => None,
+    };
+    let reader = Reader { config, pool, clock, rules: rules(config, html) };
+    let exit = match command {
+        MessageCommand::Parse(args) => parse(&reader, &args.path, json).await?,
+        MessageCommand::Explain(args) => explain(&reader, &args.path, json).await?,
+    };
+    pool.close().await;
+    Ok(exit.into())
+}
+
+/// Prints the entities of the mails as they are read, in order.
+async fn parse(reader: &Reader<'_>, path: &Path, ndjson: bool) -> anyhow::Result<Exit> {
+    let files = if path == Path::new("-") { vec![path.to_owned()] } else { mails_below(path)? };
     let mut output = io::BufWriter::new(io::stdout());
     let mut exit = Exit::Ok;
-    let reader = &reader;
     let mut results = stream::iter(&files).map(|file| async move { (file, reader.read(file).await) }).buffered(AHEAD);
     while let Some((file, result)) = results.next().await {
-        exit = match &result {
-            Err(error) if error.is::<io::Error>() => Exit::NoInput,
-            Err(_) if exit == Exit::Ok => Exit::Data,
-            _ => exit,
-        };
-        let shown = relative(file, &args.path);
+        exit = worse(exit, &result);
+        let shown = relative(file, path);
         if ndjson { print_line(&mut output, &shown, &result)? } else { print_pretty(&mut output, &result, &shown)? }
     }
     output.flush().context("writing to standard output")?;
-    drop(results);
-    pool.close().await;
-    Ok(exit.into())
+    Ok(exit)
+}
+
+/// Prints the trail of one mail.
+async fn explain(reader: &Reader<'_>, path: &Path, json: bool) -> anyhow::Result<Exit> {
+    let result = reader.read(path).await;
+    match &result {
+        Ok(reading) => {
+            let trail = explain::trail(&relative(path, path), reading);
+            let text = if json { trail.json()? } else { trail.text() };
+            io::stdout().write_all(text.as_bytes()).context("writing to standard output")?;
+        }
+        Err(error) => writeln!(io::stderr(), "{}: {error:#}", path.display()).context("writing to standard error")?,
+    }
+    Ok(worse(Exit::Ok, &result))
+}
+
+fn worse(exit: Exit, result: &anyhow::Result<Reading>) -> Exit {
+    match result {
+        Err(error) if error.is::<io::Error>() => Exit::NoInput,
+        Err(_) if exit == Exit::Ok => Exit::Data,
+        _ => exit,
+    }
 }
 
 fn rules(config: &Config, html: Option<HtmlArg>) -> Rules {
@@ -114,110 +172,10 @@ fn rules(config: &Config, html: Option<HtmlArg>) -> Rules {
     rules
 }
 
-/// What reading a file needs beside the file.
-struct Reader<'a> {
-    config: &'a Config,
-    pool: &'a Pool,
-    clock: &'a Clock,
-    rules: Rules,
-}
-
-type Reading = (Message, TicketMessageEntity);
-
-impl Reader<'_> {
-    async fn read(&self, file: &Path) -> anyhow::Result<Reading> {
-        let (raw, internal_date) = self.load(file)?;
-        let size = u64::try_from(raw.len()).unwrap_or(u64::MAX);
-        let stub = size > self.rules.limits.message_size.0;
-        // What the daemon would have fetched of a mail beyond the limit: its headers.
-        let kept = usize::try_from(self.rules.limits.header_bytes.0).unwrap_or(usize::MAX);
-        let fetched = if stub { raw.get(..kept).unwrap_or(&raw) } else { &raw };
-        let message = self.down_the_ladder(fetched, if stub { Depth::Headers } else { Depth::Full }).await?;
-        let (name, mailbox) = match self.config.mailboxes.iter().next() {
-            Some((name, mailbox)) if self.config.mailboxes.len() == 1 => (name.clone(), mailbox.clone()),
-            _ => (MailboxName::from_str("file")?, crate::config::Mailbox::default()),
-        };
-        let origin = Origin {
-            queue_id: QueueId::NIL,
-            mailbox: name,
-            folder: "INBOX".to_owned(),
-            uidvalidity: UidValidity(0),
-            uid: Uid(0),
-            internal_date,
-            size,
-            stub,
-        };
-        let entity = compose(&message, &origin, &mailbox);
-        Ok((message, entity))
-    }
-
-    /// Full, then text, then headers: a step down after each strike, alone in a fresh worker.
-    async fn down_the_ladder(&self, raw: &[u8], from: Depth) -> anyhow::Result<Message> {
-        let mut step = Some(from);
-        let mut struck = false;
-        loop {
-            let Some(depth) = step else {
-                anyhow::bail!("no worker survived the mail at any depth");
-            };
-            match self.pool.parse(raw, &self.rules, depth, struck).await {
-                Ok(message) => return Ok(message),
-                Err(error) if error.is_strike() => step = depth.down(),
-                Err(error) => return Err(error.into()),
-            }
-            struck = true;
-        }
-    }
-
-    /// The bytes of a mail, and the time that stands for INTERNALDATE.
-    fn load(&self, file: &Path) -> anyhow::Result<(Vec<u8>, UtcMillis)> {
-        if file == Path::new("-") {
-            let mut raw = Vec::new();
-            io::stdin().lock().read_to_end(&mut raw).context("reading standard input")?;
-            return Ok((raw, self.clock.now()));
-        }
-        let context = || format!("reading {}", file.display());
-        let raw = std::fs::read(file).with_context(context)?;
-        let changed = std::fs::metadata(file).and_then(|data| data.modified()).with_context(context)?;
-        let since = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok((raw, UtcMillis(0).plus(since)))
-    }
-}
-
-/// The file itself, or every `*.eml` below the directory in order of name.
-fn mails_below(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = Vec::new();
-    let mut waiting = vec![path.to_owned()];
-    while let Some(directory) = waiting.pop() {
-        let context = || format!("listing {}", directory.display());
-        for entry in std::fs::read_dir(&directory).with_context(context)? {
-            let entry = entry.with_context(context)?;
-            let path = entry.path();
-            if entry.file_type().with_context(context)?.is_dir() {
-                waiting.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "eml") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort_unstable();
-    anyhow::ensure!(!found.is_empty(), "there is no *.eml below {}", path.display());
-    Ok(found)
-}
-
-fn relative(file: &Path, root: &Path) -> String {
-    let below = file.strip_prefix(root).ok().filter(|below| !below.as_os_str().is_empty());
-    let name = below.map(Path::as_os_str).or_else(|| file.file_name());
-    name.unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
-}
-
 fn print_line(output: &mut impl Write, file: &str, result: &anyhow::Result<Reading>) -> anyhow::Result<()> {
     let line = match result {
-        Ok((message, entity)) => {
-            let mail = Mail { kind: message.kind.as_str(), may_answer: message.may_answer };
-            Line { file, entity: Some(entity), mail: Some(mail), defects: &message.defects, error: None }
+        Ok(Reading { message, entity, .. }) => {
+            Line { file, entity: Some(entity), mail: Some(Mail::of(message)), defects: &message.defects, error: None }
         }
         Err(error) => Line { file, entity: None, mail: None, defects: &[], error: Some(format!("{error:#}")) },
     };
@@ -228,7 +186,7 @@ fn print_line(output: &mut impl Write, file: &str, result: &anyhow::Result<Readi
 
 fn print_pretty(output: &mut impl Write, result: &anyhow::Result<Reading>, file: &str) -> anyhow::Result<()> {
     match result {
-        Ok((_, entity)) => serde_json::to_writer_pretty(&mut *output, entity).map_err(io::Error::from)?,
+        Ok(reading) => serde_json::to_writer_pretty(&mut *output, &reading.entity).map_err(io::Error::from)?,
         Err(error) => return writeln!(io::stderr(), "{file}: {error:#}").context("writing to standard error"),
     }
     writeln!(output).context("writing to standard output")

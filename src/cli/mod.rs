@@ -1,17 +1,21 @@
 //! The command line: the tree of arguments, and which module does what. Only this module and those below it print.
 
 pub mod config;
+pub mod defects;
 pub mod exit;
 pub mod message;
 
 mod access;
 mod demo;
 mod entry;
+mod explain;
 mod output;
 mod queue;
+mod reader;
 mod run;
 mod status;
 mod table;
+mod trail;
 
 use std::ffi::OsString;
 use std::io;

@@ -81,6 +81,36 @@ fn a_mail_that_is_not_there_is_66() {
 }
 
 #[test]
+fn a_mail_is_explained_to_people_and_to_programs() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("a.eml");
+    let mail = "From: Ann <ann@example.org>\nSubject: Re: \u{1b}[31mred\nIn-Reply-To: <1@example.com>\nReferences: <0@example.com> \
+        <1@example.com>\n\nHallo, der Drucker im zweiten Stock druckt immer noch nicht.\n\nAm 01.05.2024 um 09:00 schrieb Support:\n\
+        > Bitte neu starten\n";
+    fs::write(&file, mail).unwrap();
+    let file = file.to_str().unwrap();
+    let says = [
+        "Ann <ann@example.org>",
+        "known by   attribution",
+        "Hallo, der Drucker im zweiten Stock druckt immer noch nicht.",
+        "in-reply-to  1@example.com",
+        "references   0@example.com",
+        "It has no Date",
+        "debug info  mailbridge qid=",
+    ];
+    check(&["message", "explain", file], 0, &says);
+    let home = TempDir::new().unwrap();
+    let text = mailbridge(home.path(), &["message", "explain", file]).stdout;
+    assert!(!text.contains(&0x1b), "a mail must not colour a terminal");
+    let json = mailbridge(home.path(), &["message", "explain", file, "--json"]).stdout;
+    let trail: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!((&trail["v"], &trail["language"]["told"]), (&1.into(), &"de".into()));
+    assert_eq!(trail["thread"]["candidates"][1]["message_id"], "0@example.com");
+    assert_eq!((&trail["visible"]["chars"], &trail["kind"]["kind"]), (&60.into(), &"human".into()));
+    check(&["message", "explain", "/nowhere/a.eml"], 66, &["/nowhere/a.eml"]);
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let program = env!("CARGO_BIN_EXE_mailbridge");
     let mails = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mail");

@@ -51,6 +51,41 @@ fn every_exit_code_stands_in_the_table() {
     assert_eq!(documented, Exit::ALL.map(|exit| exit as u8));
 }
 
+/// The words of defects in a source text: of `Defect::new("…"` and `TooMuch("…"`; where the word is a variable, every word
+/// with a hyphen in that function.
+fn defect_words(source: &str) -> BTreeSet<String> {
+    let source = &source[..source.find("#[cfg(test)]\nmod tests").unwrap_or(source.len())];
+    let word = |text: &str| text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let mut words = BTreeSet::new();
+    for call in ["Defect::new(", "TooMuch("] {
+        for (at, _) in source.match_indices(call) {
+            let argument = source[at + call.len()..].trim_start();
+            if let Some(literal) = argument.strip_prefix('"') {
+                words.extend(literal.split('"').next().map(str::to_owned));
+            } else if call.starts_with("Defect") && !argument.starts_with("code: &str") {
+                let start = source[..at].rfind("fn ").unwrap_or(0);
+                let body = source[start..].split("\n}\n").next().unwrap_or_default();
+                let literals = body.split('"').skip(1).step_by(2).filter(|text| word(text) && text.contains('-'));
+                words.extend(literals.map(str::to_owned));
+            }
+        }
+    }
+    words
+}
+
+#[test]
+fn every_defect_has_a_sentence_and_is_documented() {
+    let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/message"));
+    let used: BTreeSet<String> = files.iter().flat_map(|file| defect_words(&read(file))).collect();
+    assert!(used.len() > 15 && used.contains("header-count") && used.contains("nesting"), "{used:?}");
+    let silent: Vec<_> = used.iter().filter(|word| cli::defects::sentence(word).is_empty()).collect();
+    assert!(silent.is_empty(), "src/cli/defects.rs has no sentence for {silent:?}");
+    let documented: Vec<(String, String)> =
+        table("## Defects").into_iter().map(|row| (row[0].trim_matches('`').to_owned(), row[1].clone())).collect();
+    let known = cli::defects::SENTENCES.iter().map(|(word, sentence)| ((*word).to_owned(), (*sentence).to_owned()));
+    assert_eq!(documented, known.collect::<Vec<_>>(), "docs/operations.md (left) and src/cli/defects.rs");
+}
+
 #[test]
 fn every_field_of_a_queue_entry_is_documented() {
     let source = read("src/cli/entry.rs");
