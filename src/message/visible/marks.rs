@@ -165,18 +165,22 @@ pub(crate) fn attribution(joined: &str) -> Option<Attribution> {
     let decorated = |c: char| c.is_whitespace() || is_dash(c) || c == '*';
     let framed = joined.starts_with("--") && joined.ends_with("--");
     let body = joined.trim_matches(decorated);
-    let dated = body.starts_with(|c: char| c.is_ascii_digit()) && body.trim_end_matches(':').ends_with('>');
+    let ends = body.trim_end_matches([':', '：']).ends_with('>') && body.contains('@');
     let said = match body.strip_suffix([':', '：']) {
         Some(said) => said.trim_end_matches(decorated).to_lowercase(),
         None if framed => body.to_lowercase(),
-        None => return (dated && body.contains('@')).then_some(Attribution::Weak),
+        None => {
+            let dated = ends && body.starts_with(|c: char| c.is_ascii_digit());
+            return dated.then_some(Attribution::Weak);
+        }
     };
     let verb = LAST_VERBS.split('|').any(|verb| ends_in_word(&said, verb))
         || INNER_VERBS.split('|').any(|verb| has_word(&said, verb));
-    let timed = said.contains('@') || has_time(&said);
-    match (verb, dated && timed, timed) {
-        (true, _, true) | (_, true, _) => Some(Attribution::Sure),
-        (true, _, false) => Some(Attribution::Weak),
+    let time = has_time(&said);
+    // Without a verb that is known: a year, a time of day, an address.
+    match (verb, time || said.contains('@'), ends && time && has_year(&said)) {
+        (true, true, _) | (_, _, true) => Some(Attribution::Sure),
+        (true, false, _) => Some(Attribution::Weak),
         _ => None,
     }
 }
@@ -207,6 +211,14 @@ pub(crate) fn header_role(line: &str) -> Option<u8> {
     let name = window.split_once([':', '：'])?.0.trim_end_matches(|c: char| c.is_whitespace() || c == '*');
     let name = name.to_lowercase();
     ROLES.iter().find(|(_, names)| names.split('|').any(|known| known == name)).map(|(role, _)| *role)
+}
+
+/// Whether it is the rest of a link that was wrapped.
+pub(crate) fn is_wrapped_link(line: &str) -> bool {
+    let line = line.trim();
+    let link = ["(http", "<http", "http", "(www", "<www", "<mailto"].iter().any(|start| line.starts_with(start));
+    let tail = || !line.contains(char::is_whitespace) && line.contains(['=', '/', '&', '%', '>', ')']);
+    link && line.ends_with(['>', ')']) || line.len() > 8 && tail()
 }
 
 /// Whether it is a telephone's line.
@@ -247,14 +259,17 @@ const fn spaced(c: char) -> bool {
     !matches!(c, '\u{0e00}'..='\u{0e7f}' | '\u{3040}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}')
 }
 
-/// `10:00`, `10.00`, `10h00`, `10時00`
-fn has_time(text: &str) -> bool {
-    let mut last = ['\0'; 3];
-    text.chars().any(|c| {
-        let [_, digit, colon] = last;
-        let time =
-            digit.is_ascii_digit() && matches!(colon, ':' | '.' | 'h' | '时' | '時' | '：') && c.is_ascii_digit();
-        last = [digit, colon, c];
-        time
+/// `10:00`, `10.00`, `10h00`, `10时00`; marks of direction may stand between.
+pub(crate) fn has_time(text: &str) -> bool {
+    let mut last = ['\0'; 2];
+    text.chars().filter(|c| !matches!(c, '\u{200e}' | '\u{200f}')).any(|c| {
+        let [digit, colon] = last;
+        last = [colon, c];
+        digit.is_ascii_digit() && matches!(colon, ':' | '.' | 'h' | '时' | '時' | '：') && c.is_ascii_digit()
     })
+}
+
+/// Four digits.
+fn has_year(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() == 4)
 }

@@ -20,6 +20,9 @@ const FOOTER: u8 = 12;
 /// Lines of a header block that are wrapped values.
 const WRAPPED_VALUES: u8 = 6;
 
+/// Beside the roles of a block: its date has a time of day.
+const TIMED: u8 = 128;
+
 /// Prefixes of the subjects of forwarded mails.
 const FORWARD_SUBJECTS: &[&str] = &[
     "fw:",
@@ -224,7 +227,8 @@ impl Scan {
                 state.footer = state.footer.saturating_sub(1);
                 return;
             }
-            if marks::is_mobile(bare) {
+            let wrapped = self.blanks == 0 && marks::is_wrapped_link(bare);
+            if wrapped || marks::is_mobile(bare) {
                 return;
             }
         }
@@ -233,25 +237,30 @@ impl Scan {
         state.real |= bare != "--" && bare.contains(char::is_alphanumeric);
     }
 
-    /// Whether the line makes a block of headers complete: a From, a Subject and a third.
+    /// Whether the line makes a block of headers complete.
     fn headers(&mut self, line: &str, above: State) -> bool {
         let role = marks::header_role(line);
         let Some(block) = self.block.as_mut().filter(|_| self.blanks <= 1) else {
             let begins = role.filter(|role| role & (role::FROM | role::DATE | role::SUBJECT) != 0);
-            self.block = begins.map(|roles| Block { before: above, roles, last: roles, wrapped: 0 });
+            let timed = if role == Some(role::DATE) && marks::has_time(line) { TIMED } else { 0 };
+            self.block = begins.map(|role| Block { before: above, roles: role | timed, last: role, wrapped: 0 });
             return false;
         };
         // Only lists of recipients are so long that they are wrapped.
         let goes_on = self.blanks == 0
             && block.wrapped < WRAPPED_VALUES
             && matches!(block.last, role::FROM | role::TO | role::OTHER);
+        let timed = if role == Some(role::DATE) && marks::has_time(line) { TIMED } else { 0 };
         match role {
-            Some(role) => (block.roles, block.last) = (block.roles | role, role),
+            Some(role) => (block.roles, block.last) = (block.roles | role | timed, role),
             None if goes_on => block.wrapped = block.wrapped.saturating_add(1),
             None => self.block = None,
         }
-        let needed = role::FROM | role::SUBJECT;
-        self.block.is_some_and(|block| block.roles & needed == needed && block.roles & (role::DATE | role::TO) != 0)
+        // Forms for journeys have a From, a To and a Date; times of day and subjects are what programs write.
+        let has = |roles: u8| self.block.is_some_and(|block| block.roles & roles == roles);
+        has(role::FROM | role::SUBJECT | role::DATE)
+            || has(role::FROM | role::SUBJECT | role::TO)
+            || has(role::FROM | role::TO | role::DATE | TIMED)
     }
 
     /// An attribution that ends here: the most lines whose first begins like one, else the fewest.

@@ -23,7 +23,7 @@ fn nothing_is_quoted_in_a_first_mail() {
         "hello\n\n-- \nAnn",
         "a > b\nc",
         "He wrote:\nno",
-        "From: Oslo\nTo: Bergen\nDate: 1 May\n\nPlease book.",
+        "From: Oslo\nTo: Bergen\nDate: 1 May 2027\n\nPlease book.",
         "On 3 May 2024 your colleague wrote:\nwe will help.\nNobody did.",
         "1. a\n2. b\n-----\nc",
         "> all of it\n> is quoted",
@@ -63,6 +63,7 @@ fn attributions_are_known_in_many_languages() {
         "Ann Doe <ann@example.org> ezt írta (időpont: 2024. máj. 1., H, 10:00):",
         "пн, 1 мая 2024 г. в 10:00, Ann Doe <ann@example.org>:\n> x\nпн, 1 мая 2024 г. в 10:00, Ann Doe <ann@example.org> пишет:",
         "Ann Doe <ann@example.org>, 1 May 2024 Pzt, 10:00 tarihinde şunu yazdı:",
+        "Wed, 1 May 2024 10:00:51 +0400 от Ann Doe <ann@example.org>:",
         "2024年5月1日(水) 10:00 Ann Doe <ann@example.org>:",
         "Ann Doe <ann@example.org> 于2024年5月1日周三 10:00写道：",
         "2024년 5월 1일 (수) 오전 10:00, Ann Doe <ann@example.org>님이 작성:",
@@ -116,6 +117,7 @@ fn separators_and_blocks_of_headers_end_the_new_text() {
         "Lähettäjä: Ann Doe\nLähetetty: maanantai\nVastaanottaja: Support\nAihe: x",
         "Od: Ann Doe\nWysłano: poniedziałek\nDo: Support\nTemat: x",
         "发件人: Ann Doe\n发送时间: 2024年5月1日\n收件人: Support\n主题: x",
+        "От: Ann\nОтправлено: 1 мая 2024 г. 15\u{200e}:\u{200e}05\nКому: Support",
         "From: Ann Doe\n\nDate: Monday\n\nTo: Support\n\nSubject: x",
     ] {
         check(&format!("new¦\n\n{block}\n\nold"), "header-block");
@@ -135,6 +137,7 @@ fn answers_between_quoted_lines_are_all_new() {
     check("> a\nyes\n> b\nno¦\n> c\n> d", "quote");
     check("On 1 May 2024 at 10:00, Ann <a@b.example> wrote:\n> a\n\nan answer below", "");
     check("new¦\n> old\n\nSent from my phone\n", "quote");
+    check("new¦\n> see (http://example.com/a\n_nonce=3dd518)\n> old", "quote");
     check("new¦\n> old\n_____________________\nlist mailing list\nlist@example.org", "quote");
 }
 
