@@ -1,10 +1,16 @@
-//! What reading mails costs: `cargo bench --bench reading [folder of mails]`, for the golden mails or those of a folder.
-//! Three lines: in this process, in a worker one by one, in a worker together. And what a large mail costs on each way.
+//! What reading mails costs on one core: `cargo bench --bench reading [folder of mails]`, for the golden mails or all below a
+//! folder. mail-parser alone is the measure; beside it reading and composing in this process, and reading in a worker, whose
+//! share of pipe and JSON is told. And what a large mail costs on each way.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a bench prints, and ends at what is wrong")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use mail_parser::MessageParser;
+use mailbridge::clock::UtcMillis;
+use mailbridge::compose::{Origin, compose};
+use mailbridge::config::Mailbox;
+use mailbridge::ids::{QueueId, Uid, UidValidity};
 use mailbridge::message::{Depth, Rules, parse};
 use mailbridge::parser::{Pool, Source};
 
@@ -14,16 +20,22 @@ const MEASURED: Duration = Duration::from_secs(2);
 fn main() {
     let given = std::env::args().nth(1).filter(|word| !word.starts_with('-')).map(PathBuf::from);
     let folder = given.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/mail"));
-    let entries = std::fs::read_dir(folder).expect("a folder of mails");
-    let mails: Vec<Vec<u8>> =
-        entries.map(|entry| std::fs::read(entry.expect("an entry").path()).expect("a mail")).collect();
+    let mails = mails(&folder);
+    let size = mails.iter().map(Vec::len).sum::<usize>();
+    println!("{} mails of {} bytes on average", mails.len(), size.checked_div(mails.len()).unwrap_or_default());
     let rules = Rules::default();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let pool = Pool::new(PathBuf::from(env!("CARGO_BIN_EXE_mailbridge")), 1);
-    let bytes = |mails: &[Vec<u8>]| mails.iter().map(Vec::len).sum::<usize>();
-    let size = bytes(&mails);
-    measured("in this process", mails.len(), size, || {
+    let alone = measured("mail-parser alone", mails.len(), size, || mails.iter().for_each(|raw| mail_parser(raw)));
+    let parsed = measured("parse", mails.len(), size, || {
         mails.iter().for_each(|raw| drop(std::hint::black_box(parse(raw, &rules, Depth::Full))));
+    });
+    let origin = origin();
+    let composed = measured("parse and compose", mails.len(), size, || {
+        for raw in &mails {
+            let message = parse(raw, &rules, Depth::Full);
+            std::hint::black_box(compose(&message, &origin, &Mailbox::default()));
+        }
     });
     measured("in a worker, one by one", mails.len(), size, || {
         runtime.block_on(async {
@@ -32,7 +44,7 @@ fn main() {
             }
         });
     });
-    measured("in a worker, sixteen together", mails.len(), size, || {
+    let together = measured("in a worker, sixteen together", mails.len(), size, || {
         runtime.block_on(async {
             for some in mails.chunks(16) {
                 let sources: Vec<Source<'_>> = some.iter().map(Source::from).collect();
@@ -40,6 +52,62 @@ fn main() {
             }
         });
     });
+    println!("parse and compose reach {:.2} of mail-parser alone", alone.as_secs_f64() / composed.as_secs_f64());
+    let share = 1.0 - parsed.as_secs_f64() / together.as_secs_f64();
+    println!("the pipe to the worker is {:.0} % of reading in it, sixteen together", 100.0 * share);
+    large_ones(&runtime, &pool, &rules);
+    runtime.block_on(pool.close());
+}
+
+/// Every mail below a folder.
+fn mails(folder: &Path) -> Vec<Vec<u8>> {
+    let mut waiting = vec![folder.to_owned()];
+    let mut paths = Vec::new();
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of mails") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "eml") {
+                paths.push(path);
+            }
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("a mail")).collect()
+}
+
+/// What a program that shows a mail asks of the library: its bodies and the bytes of its attachments.
+fn mail_parser(raw: &[u8]) {
+    let Some(message) = MessageParser::default().parse(raw) else {
+        return;
+    };
+    let texts = (0..message.text_body_count()).filter_map(|part| message.body_text(part)).map(|text| text.len());
+    let htmls = (0..message.html_body_count()).filter_map(|part| message.body_html(part)).map(|html| html.len());
+    let parts = message.attachments().map(|part| part.contents().len());
+    std::hint::black_box((
+        message.subject(),
+        message.from(),
+        message.date(),
+        texts.chain(htmls).chain(parts).sum::<usize>(),
+    ));
+}
+
+fn origin() -> Origin {
+    Origin {
+        queue_id: QueueId::NIL,
+        mailbox: "support".parse().expect("a name"),
+        folder: "INBOX".to_owned(),
+        uidvalidity: UidValidity(1),
+        uid: Uid(1),
+        internal_date: UtcMillis(1_795_341_731_000),
+        size: 1,
+        stub: false,
+    }
+}
+
+/// What a large mail costs on each way.
+fn large_ones(runtime: &tokio::runtime::Runtime, pool: &Pool, rules: &Rules) {
     let large = large();
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, &large).expect("written");
@@ -47,10 +115,9 @@ fn main() {
         [("a large mail as bytes", Source::from(&large)), ("a large mail as a file", Source::File(file.path()))]
     {
         measured(name, 1, large.len(), || {
-            runtime.block_on(pool.parse(source, &rules, Depth::Full, false)).expect("read");
+            runtime.block_on(pool.parse(source, rules, Depth::Full, false)).expect("read");
         });
     }
-    runtime.block_on(pool.close());
 }
 
 /// 20 MiB, most of it one attachment.
@@ -62,7 +129,7 @@ fn large() -> Vec<u8> {
 }
 
 /// Repeats it for a while; the best round counts, the others were disturbed.
-fn measured(name: &str, mails: usize, bytes: usize, mut round: impl FnMut()) {
+fn measured(name: &str, mails: usize, bytes: usize, mut round: impl FnMut()) -> Duration {
     let begun = Instant::now();
     let mut best = Duration::MAX;
     while begun.elapsed() < MEASURED {
@@ -72,5 +139,6 @@ fn measured(name: &str, mails: usize, bytes: usize, mut round: impl FnMut()) {
     }
     let seconds = best.as_secs_f64();
     let (micros, rate) = (seconds * 1e6 / mails.max(1) as f64, bytes as f64 / 1e6 / seconds);
-    println!("{name:30} {micros:10.1} us a mail {rate:8.0} MB/s");
+    println!("{name:30} {micros:10.1} us a mail {rate:8.1} MB/s");
+    best
 }

@@ -177,11 +177,12 @@ fn small_words() -> HashMap<&'static str, u32> {
 fn sample(text: &str) -> Option<String> {
     let window = text.get(..text.floor_char_boundary(WINDOW)).unwrap_or(text);
     let mut sample = String::new();
-    let (mut letters, mut words, mut signs) = (0_usize, 0_usize, 0_usize);
+    let (mut letters, mut tokens, mut words, mut signs) = (0_usize, 0_usize, 0_usize, 0_usize);
     for line in window.lines().take_while(|line| !matches!(line.trim_end(), "--" | "-- " | "__")) {
         if visible::is_quoted(line) {
             continue;
         }
+        tokens = tokens.saturating_add(line.split_whitespace().count());
         for word in line.split_whitespace().filter_map(word) {
             let count = word.chars().count();
             let dense = word.chars().next().is_some_and(is_dense);
@@ -198,7 +199,9 @@ fn sample(text: &str) -> Option<String> {
             break;
         }
     }
-    (signs >= FEW_SIGNS || letters >= FEW_LETTERS && words >= FEW_WORDS).then_some(sample)
+    // Encoded data has a word now and then.
+    let is_text = words.saturating_mul(3) >= tokens;
+    (is_text && (signs >= FEW_SIGNS || letters >= FEW_LETTERS && words >= FEW_WORDS)).then_some(sample)
 }
 
 /// The letters of a token, when it is a word: no digits, no address, no path, no constant.
@@ -282,14 +285,10 @@ const fn code(language: Lang) -> Option<&'static str> {
         Lang::Nep => "ne",
         Lang::Sin => "si",
         Lang::Khm => "km",
-        Lang::Tuk => "tk",
-        Lang::Zul => "zu",
         Lang::Afr => "af",
         Lang::Slk => "sk",
         Lang::Cat => "ca",
-        Lang::Tgl => "tl",
         Lang::Hye => "hy",
-        Lang::Cym => "cy",
         _ => return None,
     })
 }
