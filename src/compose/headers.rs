@@ -3,10 +3,16 @@
 
 use crate::compose::lengths::Fitting;
 use crate::entity::message::{StdItem, TicketMessageHeader};
-use crate::message::{Address, Message};
+use crate::message::{Address, Kind, Message, Recipient};
 
-/// The name under which the kind of an automatic mail is shown.
+/// The name under which the kind of an automatic mail is shown: `auto_reply; oof`.
 const KIND: &str = "X-MailBridge-Kind";
+/// The name under which the recipients of a report are shown: `ann@example.org (failed 5.1.1)`.
+const BOUNCED: &str = "X-MailBridge-Bounced";
+/// The name under which the Message-Id of the mail that a report is about is shown.
+const ORIGINAL: &str = "X-MailBridge-Original-Message-Id";
+/// So many recipients of a report are shown.
+const MAX_BOUNCED: usize = 20;
 
 /// Makes the list.
 pub(crate) fn of(message: &Message, fitting: &mut Fitting) -> Vec<TicketMessageHeader> {
@@ -24,10 +30,44 @@ pub(crate) fn of(message: &Message, fitting: &mut Fitting) -> Vec<TicketMessageH
     });
     list.extend(listed);
     if !message.may_answer {
-        let kind = shown(KIND, message.kind.as_str().to_owned(), fitting);
+        let kind = shown(KIND, kind(message), fitting);
         list.push(TicketMessageHeader { std_item: StdItem::NoAutoReply, ..kind });
     }
+    if let Some(report) = &message.report {
+        if message.kind == Kind::Bounce && !report.recipients.is_empty() {
+            list.push(shown(BOUNCED, fates(&report.recipients), fitting));
+        }
+        list.extend(report.original_message_id.iter().map(|id| shown(ORIGINAL, format!("<{id}>"), fitting)));
+    }
     list
+}
+
+/// The kind, and what more is known of it.
+fn kind(message: &Message) -> String {
+    match message.variety {
+        Some(variety) => format!("{}; {}", message.kind.as_str(), variety.as_str()),
+        None => message.kind.as_str().to_owned(),
+    }
+}
+
+/// The recipients with their fates; how many more there are.
+fn fates(recipients: &[Recipient]) -> String {
+    let mut told: Vec<String> = recipients.iter().take(MAX_BOUNCED).map(fate).collect();
+    let more = recipients.len().saturating_sub(MAX_BOUNCED);
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told.join(", ")
+}
+
+fn fate(recipient: &Recipient) -> String {
+    let words = [recipient.action.as_str(), recipient.status.as_str()];
+    let fate = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    match (recipient.address.is_empty(), fate.is_empty()) {
+        (_, true) => recipient.address.clone(),
+        (true, false) => format!("({fate})"),
+        (false, false) => format!("{} ({fate})", recipient.address),
+    }
 }
 
 fn shown(name: &str, value: String, fitting: &mut Fitting) -> TicketMessageHeader {
@@ -59,6 +99,21 @@ fn one(address: &Address) -> String {
 mod tests {
     use super::*;
     use crate::message::{Depth, Rules, parse};
+
+    #[test]
+    fn a_fate_is_told_as_far_as_it_is_known() {
+        for (address, action, status, expected) in [
+            ("a@b", "failed", "5.1.1", "a@b (failed 5.1.1)"),
+            ("a@b", "", "4.2.2", "a@b (4.2.2)"),
+            ("", "delayed", "", "(delayed)"),
+            ("a@b", "", "", "a@b"),
+        ] {
+            let [address, action, status] = [address, action, status].map(str::to_owned);
+            assert_eq!(fate(&Recipient { address, action, status }), expected);
+        }
+        let many = vec![Recipient { address: "a@b".to_owned(), ..Recipient::default() }; MAX_BOUNCED + 2];
+        assert!(fates(&many).ends_with("a@b, and 2 more"));
+    }
 
     #[test]
     fn names_are_quoted_where_they_must_be() {

@@ -28,6 +28,7 @@ mod parameters;
 mod part;
 mod phrase;
 mod plain;
+mod report;
 mod sealed;
 mod shown;
 mod sniff;
@@ -126,7 +127,14 @@ fn assemble(
     }
     let subject = one_line(&subject);
     let from_text = one_line(&headers.text("From"));
-    let sight = automatic::Sight { headers, parts, subject: &subject, from: &from_text, text: &body.text };
+    let sight = automatic::Sight {
+        headers,
+        parts,
+        subject: &subject,
+        from: &from_text,
+        text: &body.text,
+        limits: &rules.limits,
+    };
     let verdict = automatic::judge(&sight);
     let canonical_hash = thread::canonical_hash(raw, headers);
     let id = thread::message_id(headers);
@@ -169,8 +177,8 @@ fn assemble(
         language,
         attachments,
         kind: verdict.kind,
-        variety: None,
-        report: None,
+        variety: verdict.variety,
+        report: verdict.report,
         may_answer: verdict.may_answer,
         evidence: verdict.evidence,
         important: importance::is_important(headers, verdict.kind, opened.important),

@@ -127,7 +127,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What stands in angle brackets; without any, each word with an `@`; without any, the only word.
-fn ids(value: &str) -> Vec<String> {
+pub(crate) fn ids(value: &str) -> Vec<String> {
     let decoded =
         if value.contains("=?") && !value.contains('<') { encoded_word::decode(value) } else { String::new() };
     let value = if decoded.is_empty() { value } else { &decoded };

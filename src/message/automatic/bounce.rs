@@ -1,0 +1,100 @@
+//! Whether a mail is a delivery report: by its form (RFC 3464), else by several signs together that its sender, its way, its
+//! subject, what it quotes and how its text speaks give. No word alone makes a mail one.
+
+use crate::message::automatic::{Sight, said};
+use crate::message::phrase::{self, BounceText, Daemon};
+use crate::message::report;
+
+/// Parts in which the mail is quoted that could not be delivered (RFC 3462 §2, RFC 6533 §5).
+pub(crate) const QUOTED: &[&str] =
+    &["message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/global", "message/global-headers"];
+
+/// Parts that tell the fate of each recipient (RFC 3464 §2, RFC 6533 §4).
+pub(crate) const STATUS: &[&str] = &["message/delivery-status", "message/global-delivery-status"];
+
+/// Why a mail is a delivery report; empty when it is none.
+pub(crate) fn evidence(sight: &Sight<'_>) -> Vec<String> {
+    let kind = sight.report_type();
+    let receipt = kind == "disposition-notification";
+    let mut why = said(&[
+        (kind == "delivery-status", "report-type=delivery-status"),
+        (!receipt && sight.has_part(STATUS), "delivery-status part"),
+        (sight.headers.has("X-Failed-Recipients"), "x-failed-recipients"),
+        (report::notification(sight).as_deref() == Some("bounce"), "amazon notification"),
+    ]);
+    let programs_answer = matches!(sight.auto_submitted().as_str(), "auto-generated" | "no") && sight.is_answer();
+    if why.is_empty() && (receipt || programs_answer) {
+        return why;
+    }
+    let signs = Signs::of(sight);
+    if !why.is_empty() || signs.together(sight) {
+        why.extend(signs.words());
+    }
+    why
+}
+
+/// What may speak for a delivery report that has no form.
+struct Signs {
+    daemon: Option<Daemon>,
+    null: bool,
+    quoted: bool,
+    subject: bool,
+}
+
+impl Signs {
+    fn of(sight: &Sight<'_>) -> Self {
+        Self {
+            daemon: phrase::daemon(sight.from),
+            null: sight.null_return_path(),
+            quoted: sight.has_part(QUOTED),
+            subject: phrase::is_bounce_subject(sight.subject),
+        }
+    }
+
+    /// Whether they are enough. The text of most mails need not be searched for it.
+    fn together(&self, sight: &Sight<'_>) -> bool {
+        let away = phrase::away_subject(sight.subject).is_some();
+        match self.daemon {
+            Some(Daemon::Machine) if self.null || self.subject => true,
+            Some(Daemon::Machine) => {
+                phrase::bounce_text(sight.text).is_some() || self.quoted && report::names_recipient(sight)
+            }
+            Some(Daemon::Postmaster) if self.null => !away,
+            _ if self.null && self.quoted => !away,
+            Some(Daemon::Postmaster) => !sight.is_typed() && self.of_postmaster(sight),
+            None => (self.null || self.subject || self.quoted) && !away && self.of_anybody(sight),
+        }
+    }
+
+    /// A person may be the postmaster: the mail must not sound like one.
+    fn of_postmaster(&self, sight: &Sight<'_>) -> bool {
+        let text = phrase::bounce_text(sight.text);
+        let report = self.subject || text == Some(BounceText::Technical) || self.quoted && text.is_some();
+        report && !phrase::is_voice(sight.text)
+    }
+
+    /// No sign of a mail system in the sender.
+    fn of_anybody(&self, sight: &Sight<'_>) -> bool {
+        let Some(text) = phrase::bounce_text(sight.text) else {
+            return self.null && self.subject;
+        };
+        let technical = text == BounceText::Technical;
+        let names = || report::names_recipient(sight);
+        let program = |sight: &Sight<'_>| !sight.is_answer() && !sight.is_typed() && !phrase::is_voice(sight.text);
+        let by_way = self.null && (self.subject || technical && names());
+        let by_quote = self.quoted && technical && phrase::is_no_reply(sight.from);
+        let by_subject = self.subject && program(sight) && (technical || self.quoted || names());
+        by_way || by_quote || by_subject
+    }
+
+    fn words(&self) -> Vec<String> {
+        said(&[
+            (self.daemon == Some(Daemon::Machine), "daemon sender"),
+            (self.daemon == Some(Daemon::Postmaster), "postmaster sender"),
+            (self.null, "null return path"),
+            (self.quoted, "quoted original"),
+            (self.subject, "bounce subject"),
+            (!self.null && (self.daemon.is_none() || !self.subject), "bounce text"),
+        ])
+    }
+}
