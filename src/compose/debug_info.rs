@@ -165,6 +165,7 @@ mod tests {
                 "report: 3 recipients, failed 5.1.1, failed 5.2.2, original known",
                 "sizes: text=10 headers=83",
                 "date: none",
+                "charsets: utf-8 (utf-8)",
                 "visible: 3 (quote)",
                 "thread: in_reply_to=1 references=2",
                 "limits: body-cut (7)",

@@ -121,11 +121,7 @@ fn assemble(
         Depth::Text | Depth::Headers => Vec::new(),
     };
     headers.tell_doubles(&mut defects);
-    let subject = headers.text("Subject");
-    if shown::hides(&subject) {
-        defects.push(Defect::new("hidden-characters", "Subject"));
-    }
-    let subject = one_line(&subject);
+    let subject = subject(headers, &mut defects);
     let from_text = one_line(&headers.text("From"));
     let sight = automatic::Sight {
         headers,
@@ -184,6 +180,14 @@ fn assemble(
         important: importance::is_important(headers, verdict.kind, opened.important),
         defects,
     }
+}
+
+fn subject(headers: &Headers<'_>, defects: &mut Vec<Defect>) -> String {
+    let subject = headers.text("Subject");
+    if shown::hides(&subject) {
+        defects.push(Defect::new("hidden-characters", "Subject"));
+    }
+    one_line(&subject)
 }
 
 /// The address fields, read within one bound for all of them.
