@@ -44,8 +44,7 @@ fn harmless_mails_keep_their_looks() {
         .map(|path| path.splitn(5, '/').collect())
         .collect();
     assert_eq!(compared.len(), mails.len());
-    for words in compared {
-        println!("{} of {}: {} other", words[1], words[0], words[3]);
-        assert!(words[1] == words[2] && words[3] == "0" && words[1] != "0", "{words:#?}");
-    }
+    let other: Vec<_> =
+        compared.iter().filter(|words| words[1] != words[2] || words[3] != "0" || words[1] == "0").collect();
+    assert!(other.is_empty(), "{other:#?}");
 }

@@ -111,6 +111,7 @@ const OF_ELEMENTS: &[(&str, &[&str])] = &[
     ("img", &["alt", "hspace", "src", "vspace"]),
     ("ins", &["cite", "datetime"]),
     ("li", &["type", "value"]),
+    ("pre", &["wrap"]),
     ("ol", &["reversed", "start", "type"]),
     ("q", &["cite"]),
     ("table", &["background", "bordercolor", "cellpadding", "cellspacing", "frame", "rules", "summary"]),

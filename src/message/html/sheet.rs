@@ -1,6 +1,8 @@
-//! The style sheets that stand in a mail, as far as they can be written into its elements: rules for an element, a class, or
-//! an element with a class (Selectors 4 §5.1, §6.6). Word processors and newsletters set fonts and margins in this way.
-//! Selectors with more to them, conditions (`@media`) and everything else are left out. Never recurses; time is linear.
+//! The style sheets that stand in a mail, as far as they can be written into its elements: rules for all elements, an
+//! element, a class, or an element with a class (Selectors 4 §5, §6.6). Word processors and newsletters set fonts and margins
+//! in this way. Selectors with more to them, conditions (`@media`) that a window of some width does not
+//! meet, and everything else are left out. Never recurses; time is
+//! linear.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,6 +15,9 @@ const MAX_BYTES: usize = 256 << 10;
 const MAX_STYLE: usize = 2 << 10;
 /// More classes than an honest element has.
 const MAX_CLASSES: usize = 12;
+
+/// A window that a ticket has at least, in pixels.
+const WIDE: u32 = 640;
 
 /// What the sheets say.
 #[derive(Debug, Default)]
@@ -62,9 +67,10 @@ impl Sheet {
         let classes = || classes.split_ascii_whitespace().take(MAX_CLASSES).map(str::to_ascii_lowercase);
         let mut found: Vec<(u8, &Rule)> = Vec::new();
         let mut look = |strength: u8, key: &str| found.extend(self.rules.get(key).map(|rule| (strength, rule)));
-        look(0, &element);
-        classes().for_each(|class| look(1, &format!(".{class}")));
-        classes().for_each(|class| look(2, &format!("{element}.{class}")));
+        look(0, "*");
+        look(1, &element);
+        classes().for_each(|class| look(2, &format!(".{class}")));
+        classes().for_each(|class| look(3, &format!("{element}.{class}")));
         found.sort_by_key(|(strength, rule)| (*strength, rule.order));
         found.iter().map(|(_, rule)| rule.style.as_str()).collect::<Vec<_>>().join(";")
     }
@@ -76,7 +82,7 @@ impl Sheet {
         let (element, class) =
             selector.split_once('.').map_or((selector, None), |(element, class)| (element, Some(class)));
         let plain = element.chars().all(name) && class.is_none_or(|class| !class.is_empty() && class.chars().all(name));
-        if selector.is_empty() || !plain {
+        if selector.is_empty() || !(plain || selector == "*") {
             return;
         }
         self.count = self.count.saturating_add(1);
@@ -90,10 +96,14 @@ impl Sheet {
     }
 }
 
-/// Selectors, what is between the brackets, and what follows. Conditions come out with their own rules inside.
+/// Selectors, what is between the brackets, and what follows. The rules of a condition that is met come as if it were not
+/// there; one that is not met comes as one rule.
 fn next_rule(css: &str) -> Option<(&str, &str, &str)> {
     let (before, block) = css.split_once('{')?;
-    let selectors = before.rsplit(';').next().unwrap_or_default();
+    let selectors = before.rsplit([';', '}']).next().unwrap_or_default();
+    if is_met(selectors) {
+        return Some(("", "", block));
+    }
     let mut depth = 1_usize;
     for (at, byte) in block.bytes().enumerate() {
         match byte {
@@ -106,6 +116,17 @@ fn next_rule(css: &str) -> Option<(&str, &str, &str)> {
         }
     }
     None
+}
+
+/// Whether it is a condition that a page of at least [`WIDE`] meets: newsletters are narrow unless they are told better.
+fn is_met(condition: &str) -> bool {
+    let small = condition.trim().to_ascii_lowercase();
+    let Some(condition) = small.strip_prefix("@media") else { return false };
+    let words = || condition.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|word| !word.is_empty());
+    words().all(|word| match word.strip_suffix("px") {
+        Some(width) => width.parse::<u32>().is_ok_and(|width| width <= WIDE),
+        None => matches!(word, "screen" | "all" | "only" | "and" | "min-width"),
+    })
 }
 
 /// A style as the value of an attribute in double quotes.
@@ -141,6 +162,10 @@ mod tests {
         );
         check("@import url(x); p{margin:0}", "p", "", "margin:0");
         check("p{margin:0}p{color:red}", "p", "", "margin:0;color:red");
+        let css = "@media only screen and (min-width:480px) { .a { width:37%!important } p{margin:0} } p{color:red}";
+        check(css, "p", "a", "margin:0;color:red;width:37%!important");
+        check("@media screen{p{color:red}}", "p", "", "color:red");
+        check("p{margin:0}*{color:red}", "p", "", "color:red;margin:0");
         check("a:link, x{color:red} a:visited{color:blue}", "a", "", "color:red");
     }
 
@@ -148,11 +173,13 @@ mod tests {
     fn other_rules_are_left_out() {
         for css in [
             "@media print{p{color:red}}",
+            "@media (max-width:480px){p{color:red}}",
+            "@media (min-width:900px){p{color:red}}",
+            "@media (prefers-color-scheme:dark){p{color:red}}",
             "div p{color:red}",
             "p:hover{color:red}",
             "#p{color:red}",
             "p[a]{color:red}",
-            "*{color:red}",
             "p>b{color:red}",
             "p{position:fixed}",
             "p{color:red",

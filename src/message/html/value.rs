@@ -100,7 +100,9 @@ fn word(rest: &str) -> Option<(Value<'_>, usize)> {
     };
     let inner = closing(arguments)?;
     let whole = length.checked_add(inner)?.checked_add(2)?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ',' | '%' | '/' | ' ' | '+' | '-');
+    let plain = |c: char| {
+        c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || matches!(c, '.' | ',' | '%' | '/' | '+' | '-')
+    };
     let colour = COLOURS.iter().any(|name| word.eq_ignore_ascii_case(name));
     let inside = arguments.get(..inner)?;
     if GRADIENTS.iter().any(|name| word.eq_ignore_ascii_case(name)) && is_of_colours(inside) {
@@ -114,10 +116,17 @@ fn word(rest: &str) -> Option<(Value<'_>, usize)> {
 
 /// Whether nothing but numbers, words and colours is in a gradient.
 fn is_of_colours(inside: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ',' | '%' | '#' | ' ' | '-' | '(' | ')');
+    let plain = |c: char| {
+        c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || matches!(c, '.' | ',' | '%' | '#' | '-' | '(' | ')')
+    };
     let functions = inside.rmatch_indices('(').filter_map(|(at, _)| inside.get(..at));
     let is_colour = |before: &str| {
-        COLOURS.iter().any(|name| before.rsplit([' ', ',']).next().is_some_and(|word| word.eq_ignore_ascii_case(name)))
+        COLOURS.iter().any(|name| {
+            before
+                .rsplit(|c: char| c.is_ascii_whitespace() || c == ',')
+                .next()
+                .is_some_and(|word| word.eq_ignore_ascii_case(name))
+        })
     };
     inside.chars().all(plain) && functions.into_iter().all(is_colour)
 }
