@@ -8,6 +8,7 @@ mod style;
 mod tags;
 mod value;
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use ammonia::Builder;
@@ -67,7 +68,11 @@ fn attributes(tag: &[u8]) -> usize {
 /// reading understands otherwise.
 pub(crate) fn sanitize(html: &str) -> Result<String, Defect> {
     within_bounds(html)?;
-    let mut copy = cleaned(&page::prepared(html));
+    let page = page::prepared(html);
+    if let Cow::Owned(page) = &page {
+        within_bounds(page)?;
+    }
+    let mut copy = cleaned(&page);
     if copy == html {
         return Ok(copy);
     }
@@ -210,6 +215,12 @@ mod tests {
              <body bgcolor=\"#eeeeee\" lang=DE><p class=MsoNormal>x<o:p></o:p></p></body></html>",
             "<div style=\"background-color:#eeeeee;\"><p style=\"margin:0cm\">x</p></div>",
         );
+    }
+
+    #[test]
+    fn a_page_is_no_way_around_the_bounds() {
+        let refused = sanitize(&"<body bgcolor=red>".repeat(20_000)).expect_err("20,000 boxes in each other");
+        assert_eq!(refused.code, "html-effort");
     }
 
     #[test]
