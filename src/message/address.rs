@@ -143,6 +143,11 @@ impl<'a, 'l> Reader<'a, 'l> {
         }
         let at = inner.contains('@');
         self.piece.text().push_str(&inner);
+        if inner.contains("=?") {
+            // No value holds this character. It keeps the blank behind an encoded word in quotes, which would be lost
+            // between two encoded words.
+            self.piece.text().push('\0');
+        }
         self.piece.at |= at && self.piece.address.is_none();
         self.rest = after;
     }
@@ -256,7 +261,7 @@ impl<'a, 'l> Reader<'a, 'l> {
         let name = encoded_word::decode(name);
         let visible = shown::visible(address);
         self.list.hides |= shown::hides(&name) || visible != address;
-        let name = shown::name(&name).trim_matches(['\'', '"', ' ']).to_owned();
+        let name = without_quotes(&shown::name(&name)).to_owned();
         let address = one_address(&visible);
         if !address.is_empty() {
             self.list.addresses.push(Address { name, address });
@@ -331,6 +336,17 @@ fn words_with_at(text: &str) -> Vec<String> {
     found.extend(Some(word).filter(|word| word.contains('@')));
     found.retain(|word| word.len() > 1);
     found
+}
+
+/// Without quotes around it, and without one that has lost its partner.
+fn without_quotes(name: &str) -> &str {
+    let mut name = name.trim();
+    for quote in ['"', '\''] {
+        while let Some(inner) = name.strip_prefix(quote).and_then(|inner| inner.strip_suffix(quote)) {
+            name = inner.trim();
+        }
+    }
+    if name.matches('"').count() == 1 { name.trim_matches(['"', ' ']) } else { name }
 }
 
 /// `[mailto:a@b]`, `'a@b'`, `a@b>`; the brackets of `a@[192.0.2.1]` stay.

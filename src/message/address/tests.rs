@@ -22,6 +22,8 @@ fn lists_are_read() {
     check("a@b (Ann (x))", &[("Ann (x)", "a@b")]);
     check("a@b (Ann \\) x)", &[("Ann ) x", "a@b")]);
     check("\"Ann \\\"A\\\" B\" <a@b>", &[("Ann \"A\" B", "a@b")]);
+    check("\"Ann \\\"A\\\"\" <a@b>", &[("Ann \"A\"", "a@b")]);
+    check("\"'Ann'\" <a@b>, '\"Bob\"' <c@d>", &[("Ann", "a@b"), ("Bob", "c@d")]);
     check("<a@b> (Ann)", &[("Ann", "a@b")]);
     check("<a@b> Ann", &[("Ann", "a@b")]);
     check("Ann <a@b> via list", &[("Ann", "a@b")]);
@@ -96,6 +98,7 @@ fn encoded_words_stand_anywhere() {
     check("=?utf-8?Q?Doe,_J:_(x)_<y>;?= <a@b>", &[("Doe, J: (x) <y>;", "a@b")]);
     check("\"=?utf-8?Q?=C3=84nn?=\" <a@b>", &[("Änn", "a@b")]);
     check("=?utf-8?Q?=22=C3=84nn=22?= <a@b>", &[("Änn", "a@b")]);
+    check("\"=?utf-8?Q?=C3=84nn?=\" =?utf-8?Q?B?= <a@b>", &[("Änn B", "a@b")]);
     check("a@b (=?utf-8?Q?=C3=84nn?=)", &[("Änn", "a@b")]);
     check("=?utf-8?Q?a=40b?=", &[("", "a@b")]);
     check("=?utf-8?Q?=C3=84nn_=3Ca=40b=3E?=", &[("Änn", "a@b")]);
