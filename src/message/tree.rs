@@ -195,16 +195,18 @@ fn delimiter(line: &[u8], boundary: &[u8]) -> Option<Delimiter> {
 
 /// The lines that separate parts: where each begins, where the next line begins, and what it is.
 fn delimiters<'a>(body: &'a [u8], boundary: &'a [u8]) -> impl Iterator<Item = (usize, usize, Delimiter)> + 'a {
-    let begins_line = |at: usize| at.checked_sub(1).is_none_or(|before| body.get(before) == Some(&b'\n'));
-    let marks = Finder::new(&[b"--", boundary].concat()).into_owned();
+    let marks = Finder::new(&[b"\n--", boundary].concat()).into_owned();
     let mut from = 0;
     let found = std::iter::from_fn(move || {
-        let at = marks.find(body.get(from..)?)?.saturating_add(from);
-        from = at.saturating_add(1);
+        let at = marks.find(body.get(from..)?)?.saturating_add(from).saturating_add(1);
+        from = at;
         Some(at)
     });
-    found.filter(move |at| begins_line(*at)).filter_map(move |at| {
+    std::iter::once(0).chain(found).filter_map(move |at| {
         let rest = body.get(at..)?;
+        if !rest.starts_with(b"--") {
+            return None;
+        }
         let line = rest.get(..memchr(b'\n', rest).map_or(rest.len(), |end| end.saturating_add(1)))?;
         Some((at, at.saturating_add(line.len()), delimiter(line, boundary)?))
     })
