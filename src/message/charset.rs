@@ -73,6 +73,16 @@ pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
     unless_declared(bytes, false, "windows-1252").text
 }
 
+/// Text in which no letter was guessed, for what is shown as it came: strict UTF-8, else windows-1252, which gives each byte a
+/// letter of its own.
+pub(crate) fn literal(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) if mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
+        Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0,
+    }
+}
+
 /// Text behind a byte order mark.
 fn marked(bytes: &[u8]) -> Option<Decoded<'_>> {
     if bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff") {
@@ -371,6 +381,16 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_not_read_as_letters() {
         check(b"\x01\x02\xff\xfe\xfd", "", false, "\u{1}\u{2}\u{fffd}\u{fffd}\u{fffd}", ("utf-8", "detected"));
+    }
+
+    #[test]
+    fn what_is_shown_as_it_came_is_not_guessed() {
+        for (bytes, expected) in
+            [(b"\xcf\xf0\xe8\xe2\xe5\xf2".as_slice(), "Ïðèâåò"), ("ä".as_bytes(), "ä"), (b"\xc3\xa4\xff", "Ã¤ÿ")]
+        {
+            assert_eq!(literal(bytes), expected);
+        }
+        assert_eq!(literal(b"\xc3\xa4\xc3\xa4\xff"), "ää\u{fffd}");
     }
 
     #[test]

@@ -190,7 +190,7 @@ pub(crate) fn block_text(block: &[u8]) -> String {
     let text: Cow<'_, str> = match std::str::from_utf8(block) {
         Ok(text) => text.into(),
         Err(_) => {
-            block.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')).map(charset::guess).collect::<String>().into()
+            block.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')).map(charset::literal).collect::<String>().into()
         }
     };
     if text.contains('\0') { with_lf(&text.replace('\0', "\u{fffd}")) } else { with_lf(&text) }
