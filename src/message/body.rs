@@ -15,14 +15,16 @@ use crate::message::flowed;
 use crate::message::header;
 use crate::message::html;
 use crate::message::model::{CharsetVerdict, Defect, Depth, Rules};
-use crate::message::part::Part;
-use crate::message::{enriched, plain};
+use crate::message::part::{Encoding, Part};
+use crate::message::{enriched, plain, transfer};
 
 /// Pages of HTML that are made harmless each for itself; what comes behind them is joined to the last.
 const MAX_PAGES: usize = 8;
 /// Texts that may stand in for the body of a mail that has none, and stay among its attachments.
 const SPARE: &[&str] =
     &["text/plain", "text/html", "text/enriched", "text/richtext", "text/markdown", "text/x-markdown"];
+/// What programs say of other mails (RFC 3464, RFC 8098, RFC 5965), in lines that people can read.
+const REPORTS: &[&str] = &["message/delivery-status", "message/disposition-notification", "message/feedback-report"];
 /// The first line of an encrypted text that stands within a plain one (RFC 9580 §6.2.1).
 const ARMOUR: &[u8] = b"-----BEGIN PGP MESSAGE-----";
 
@@ -87,8 +89,12 @@ impl<'r> Reader<'r> {
         let (mut sealed, mut separate) = (false, Vec::new());
         for part in parts {
             sealed |= is_encrypted(part) && !pages.is_empty();
+            if !part.is_body() {
+                continue;
+            }
             // A multipart whose parts could not be found is no text as long as there is any.
-            if !part.is_body() || part.media.starts_with("multipart/") {
+            if part.media.starts_with("multipart/") {
+                self.defects.push(Defect::new("multipart-unseparated", &part.media));
                 continue;
             }
             let html = part.media == "text/html";
@@ -112,12 +118,15 @@ impl<'r> Reader<'r> {
         Found { plain: plain.text, pages, separate }
     }
 
-    /// Text for a mail without a body: a text with a name, a text of another kind, else what could not be separated.
+    /// Text for a mail without a body: a text with a name or of another kind, else what could not be separated, else what a
+    /// program says of another mail.
     fn spare(&mut self, parts: &[Part<'_>]) -> String {
         let named = |part: &&Part<'_>| SPARE.contains(&part.media.as_str()) && part.disposition != "attachment";
         let loose = |part: &&Part<'_>| part.media.starts_with("multipart/");
         let mut room = Room::new(self.max);
-        for part in parts.iter().filter(named).chain(parts.iter().filter(loose)) {
+        let report = |part: &&Part<'_>| REPORTS.contains(&part.media.as_str());
+        let in_turn = parts.iter().filter(named).chain(parts.iter().filter(loose)).chain(parts.iter().filter(report));
+        for part in in_turn {
             let text = self.within(part, &mut room).unwrap_or_default();
             let text = match part.media.as_str() {
                 "text/html" => self.plain(&text),
@@ -141,7 +150,11 @@ impl<'r> Reader<'r> {
         if room.full {
             return None;
         }
-        let bytes = part.decoded();
+        let mislabelled = part.encoding == Encoding::Base64 && !transfer::may_be_base64(&part.bytes);
+        if mislabelled {
+            self.defects.push(Defect::new("base64-false", ""));
+        }
+        let bytes = if mislabelled { Cow::Borrowed(part.bytes.as_ref()) } else { part.decoded() };
         let head = beginning(&bytes, self.max);
         let html = part.media == "text/html";
         let decoded = charset::decode(head, &part.charset, html, &self.rules.parse.default_charset);
@@ -303,10 +316,21 @@ mod tests {
         check(&[("text/markdown", "# a")], ("# a", None));
         check(&[("text/x-amp-html", "<p>a"), ("text/calendar", "b")], ("(no text)", None));
         check(&[("multipart/mixed", "a")], ("a", None));
+        check(&[("message/delivery-status", "Action: failed")], ("Action: failed", None));
         check(&[("text/plain", "b"), ("multipart/mixed", "a")], ("b", None));
         let named = Part { name: "a.txt".into(), bytes: b"x".into(), media: "text/plain".into(), ..Part::default() };
         let body = choose(&[named], &Rules::default(), Depth::Full, &mut Vec::new());
         assert_eq!(body.text, "x");
+    }
+
+    #[test]
+    fn a_plain_text_that_is_said_to_be_base64_is_read() {
+        let text = "Hello Ann, we meet at ten.";
+        let encoding = Encoding::Base64;
+        let part = Part { media: "text/plain".into(), bytes: text.as_bytes().into(), encoding, ..Part::default() };
+        let mut defects = Vec::new();
+        assert_eq!(choose(&[part], &Rules::default(), Depth::Full, &mut defects).text, text);
+        assert_eq!(defects, [Defect::new("base64-false", "")]);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::memchr;
 
+/// How much of a text is looked at.
+const HEAD: usize = 1024;
 /// The length of a line (RFC 2045 §6.8).
 const LINE: usize = 76;
 
@@ -49,20 +51,32 @@ pub(crate) fn base64_size(text: &[u8]) -> usize {
 /// What stands between the `=` that end a block: some programs put several blocks one behind the other. What follows one and
 /// holds anything else is the foot that a mailing list wrote below.
 fn blocks(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(text);
+    // How much is left behind the line that was looked at last.
+    let (mut rest, mut seen) = (Some(text), text.len());
     std::iter::from_fn(move || {
         let text = rest?;
         let end = memchr(b'=', text).unwrap_or(text.len());
         let (block, after) = text.split_at_checked(end)?;
-        let after = after.trim_ascii_start();
-        let next = after.get(after.iter().take_while(|byte| **byte == b'=').count()..).unwrap_or_default();
+        let next = after.trim_ascii_start();
+        let next = next.get(next.iter().take_while(|byte| **byte == b'=').count()..).unwrap_or_default();
         let next = next.trim_ascii_start();
-        let head = next.get(..next.len().min(LINE)).unwrap_or_default();
-        let line = head.get(..memchr(b'\n', head).unwrap_or(head.len())).unwrap_or_default().trim_ascii_end();
-        let goes_on = !line.is_empty() && line.iter().all(|byte| is_letter(*byte) || *byte == b'=');
-        rest = goes_on.then_some(next);
+        rest = Some(next).filter(|next| !next.is_empty());
+        if next.len() <= seen {
+            let line = next.get(..next.len().min(LINE)).unwrap_or_default();
+            let line = line.get(..memchr(b'\n', line).unwrap_or(line.len())).unwrap_or_default();
+            seen = next.len().saturating_sub(line.len());
+            let letters = line.trim_ascii_end();
+            rest = rest.filter(|_| letters.iter().all(|byte| is_letter(*byte) || *byte == b'='));
+        }
         Some(block)
     })
+}
+
+/// Whether a text that is said to be base64 may be so: one with blanks within its lines, or with many other signs, is not.
+pub(crate) fn may_be_base64(text: &[u8]) -> bool {
+    let head = text.get(..text.len().min(HEAD)).unwrap_or_default().trim_ascii();
+    let foreign = |line: &[u8]| line.trim_ascii().iter().filter(|byte| !is_letter(**byte) && **byte != b'=').count();
+    head.split(|byte| *byte == b'\n').map(foreign).sum::<usize>() <= head.len() / 10
 }
 
 /// Whether it is a letter of base64.
@@ -153,11 +167,31 @@ mod tests {
     }
 
     #[test]
+    fn plain_text_is_no_base64() {
+        for (text, expected) in [
+            ("aGk=\r\n", true),
+            (" aGkx \r\n aGkx\r\n", true),
+            ("", true),
+            ("aGkxaGkxaGkxaGkxaGkx!aGkx", true),
+            ("Hello Ann, we meet at ten.", false),
+            ("<p>Hello</p>", false),
+        ] {
+            assert_eq!(may_be_base64(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn quoted_printable_keeps_what_it_does_not_know() {
         for (text, expected) in [
             ("a=3Db", "a=b"),
             ("a=\r\nb", "ab"),
             ("a= \nb", "ab"),
+            ("a= \t\r\n b", "a b"),
+            ("=4a=4A", "JJ"),
+            ("a=\rb", "ab"),
+            ("=\n=\n", ""),
+            ("a=4", "a=4"),
+            ("==41", "=A"),
             ("a=\r\n\r\nb", "a\r\nb"),
             ("a=zz", "a=zz"),
             ("a=", "a"),
