@@ -3,13 +3,15 @@
 //!
 //! Never trusts a type or a name, never opens an archive: what only pretends to be harmless is said by a [`Defect`].
 
+use std::collections::HashSet;
+
 use crate::message::body::Body;
 use crate::message::header;
 use crate::message::html;
 use crate::message::model::{Attachment, Defect, Rules};
 use crate::message::name::Names;
 use crate::message::part::{Encoding, Part};
-use crate::message::{sniff, uuencode};
+use crate::message::{sniff, transfer, uuencode};
 
 /// The bytes of an attached mail that are searched for its subject.
 const INNER_HEAD: usize = 64 * 1024;
@@ -120,6 +122,7 @@ pub(crate) fn describe(parts: &[Part<'_>], body: &Body, rules: &Rules, defects: 
         defects.push(Defect::new("attachments-cut", surplus.to_string()));
     }
     let html = body.original.as_deref().unwrap_or_default();
+    let written = if others().any(|part| !part.content_id.is_empty()) { written_ids(html) } else { HashSet::new() };
     let one = |part: &Part<'_>| {
         let sniffed = sniff::media(&part.beginning(sniff::WINDOW));
         Attachment {
@@ -127,7 +130,7 @@ pub(crate) fn describe(parts: &[Part<'_>], body: &Body, rules: &Rules, defects: 
             content_type: part.media.clone(),
             sniffed: sniffed.to_owned(),
             size: part.decoded_size(),
-            inline: is_inline(part, html),
+            inline: written.contains(part.content_id.as_bytes()) || is_inline(part, html),
             content_id: part.content_id.clone(),
         }
     };
@@ -145,6 +148,25 @@ fn is_inline(part: &Part<'_>, html: &str) -> bool {
     let in_place = part.media.starts_with("image/") && !part.content_id.is_empty() && part.disposition != "attachment";
     // An id of one or two letters, or a place, that stands by chance somewhere in a text means nothing.
     in_place || html::refers_to(html, &part.content_id) || part.related && html::refers_to(html, part.location.trim())
+}
+
+/// The ids that the HTML refers to in another way of writing: `cid:a%20b%40c` (RFC 2392 §2).
+fn written_ids(html: &str) -> HashSet<Vec<u8>> {
+    let end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '>' | '<' | ')');
+    let scheme = |before: &str| {
+        before.len().checked_sub(3).and_then(|at| before.get(at..)).is_some_and(|s| s.eq_ignore_ascii_case("cid"))
+    };
+    let mut ids = HashSet::new();
+    let mut pieces = html.split(':');
+    let mut before = pieces.next().unwrap_or_default();
+    for piece in pieces {
+        let id = piece.split(end).next().unwrap_or_default();
+        if scheme(before) && id.contains('%') {
+            ids.insert(transfer::percent(id));
+        }
+        before = piece;
+    }
+    ids
 }
 
 /// Says what a person should know before opening an attachment.
@@ -253,13 +275,15 @@ mod tests {
 
     #[test]
     fn a_picture_is_inline_when_it_is_referred_to_or_said_to_stand_in_place() {
-        let html = "<img src=cid:x@y><img src=\"http://h/p.png\">";
+        let html = "<img src=cid:x@y><img src='CID:%7Ba%20b%7D%40c'><img src=\"http://h/p.png\">";
         let body = Body { original: Some(html.into()), ..Body::default() };
         let id = |id: &str, media: &str| Part { content_id: id.into(), ..part(media) };
         let location = |related| Part { location: "http://h/p.png".into(), related, ..part("image/png") };
         for (part, inline) in [
             (id("x@y", "image/png"), true),
             (id("x@y", "application/octet-stream"), true),
+            (id("{a b}@c", "application/octet-stream"), true),
+            (id("{a b}@d", "application/octet-stream"), false),
             (Part { disposition: "attachment".into(), ..id("x@y", "image/png") }, true),
             (Part { disposition: "inline".into(), ..id("z", "image/png") }, true),
             (id("z", "image/png"), true),
