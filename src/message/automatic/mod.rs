@@ -21,6 +21,38 @@ const MAX_HOPS: usize = 50;
 /// So many reasons are told.
 const MAX_EVIDENCE: usize = 8;
 
+/// Headers of lists and newsletters; the last ones are older than RFC 2919.
+const LIST: &[&str] = &[
+    "List-Id",
+    "List-Unsubscribe",
+    "Mailing-List",
+    "Feedback-ID",
+    "List-Post",
+    "X-Mailing-List",
+    "X-BeenThere",
+    "X-MLServer",
+];
+
+/// Words of X-Mailer and User-Agent that no mail program for people has.
+const PROGRAMS: &[&str] = &[
+    "internet mail service",
+    "smtp",
+    "cdo",
+    "mime",
+    "amazon",
+    "m-filter",
+    "zoho mail",
+    "groupwise internet agent",
+    "mailx",
+    "mailutils",
+    "nail",
+    "sendemail",
+    "phpmailer",
+    "swiftmailer",
+    "javamail",
+    "mailkit",
+];
+
 /// What a mail shows.
 #[derive(Clone, Copy)]
 pub(crate) struct Sight<'a> {
@@ -132,17 +164,16 @@ impl Sight<'_> {
 
     /// Whether it came from a list or a newsletter.
     fn is_listed(&self) -> bool {
-        ["List-Id", "List-Unsubscribe", "List-Post", "Mailing-List", "Feedback-ID"]
-            .iter()
-            .any(|name| self.headers.has(name))
+        LIST.iter().any(|name| self.headers.has(name))
     }
 
     /// Whether a person's mail program wrote it, as far as that says so.
     fn is_typed(&self) -> bool {
-        let machines = ["internet mail service", "smtp", "cdo", "mime", "amazon", "m-filter", "zoho", "groupwise"];
-        let program = self.header("X-Mailer");
-        let machine = machines.iter().any(|word| program.contains(word));
-        self.headers.has("User-Agent") || self.headers.has("X-Originating-IP") || !program.is_empty() && !machine
+        let program = |name: &str| {
+            let program = self.header(name);
+            !program.is_empty() && !PROGRAMS.iter().any(|word| program.contains(word))
+        };
+        program("User-Agent") || program("X-Mailer") || self.headers.has("X-Originating-IP")
     }
 }
 
@@ -201,7 +232,7 @@ fn auto_generated(sight: &Sight<'_>) -> Vec<String> {
 }
 
 fn list(sight: &Sight<'_>) -> Vec<String> {
-    let mut why = sight.all_of(&["List-Id", "List-Unsubscribe", "Mailing-List", "Feedback-ID"]);
+    let mut why = sight.all_of(LIST);
     let word = sight.header("Precedence");
     let word = first_word(&word);
     if matches!(word, "list" | "bulk" | "junk") {

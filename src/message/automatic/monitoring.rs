@@ -87,3 +87,42 @@ fn form(text: &str) -> Option<&'static str> {
     let fits = |words: &[&str]| words.iter().all(|word| memmem::find(lower.as_bytes(), word.as_bytes()).is_some());
     FORMS.iter().find(|(_, words)| fits(words)).map(|(program, _)| *program)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::message::model::{Depth, Kind, Rules};
+    use crate::message::parse;
+
+    #[track_caller]
+    fn check(raw: &str, expected: Kind) {
+        let message = parse(raw.as_bytes(), &Rules::default(), Depth::Full);
+        assert_eq!(message.kind, expected, "{:?}", message.evidence);
+    }
+
+    #[test]
+    fn alarms_are_known_by_headers_and_form() {
+        for raw in [
+            "From: root@a (Cron Daemon)\nSubject: Cron <root@a> /bin/x\nAuto-Submitted: auto-generated\n\nx",
+            "X-Cron-Env: <SHELL=/bin/sh>\nSubject: Cron\n\nx",
+            "X-Mailer: monit 5.33.0\nSubject: monit alert --  Does not exist sshd\n\nx",
+            "Subject: x\n\nProblem started at 10:00:00 on 2026.10.01\nProblem name: Disk\nHost: db1\nSeverity: High\n",
+            "Subject: [FIRING:1] x\n\n1 alert for x\nLabels\nalertname = Disk\nAnnotations\nsummary = x\nSource\n",
+            "Subject: x\n\n ################### Logwatch 7.5 (07/22/18) ####################\n  Processing Initiated: x\n",
+            "Subject: x\nUser-Agent: Heirloom mailx 12.5\n\n***** Nagios *****\n\nNotification Type: PROBLEM\nState: DOWN\n",
+            "Subject: x\n\nHost: db1\nEvent: UP -> DOWN\nSummary: x\nPerfdata: y\n",
+        ] {
+            check(raw, Kind::Monitoring);
+        }
+    }
+
+    #[test]
+    fn people_who_write_about_alarms_are_people() {
+        let form = "***** Nagios *****\n\nNotification Type: PROBLEM\nHost: db1\nState: DOWN\nDate/Time: x\n";
+        for head in
+            ["Subject: Re: PROBLEM db1\n", "Subject: AW: db1\nIn-Reply-To: <a@b>\n", "Subject: x\nUser-Agent: Mutt\n"]
+        {
+            check(&format!("{head}\n{form}"), Kind::Human);
+        }
+        check("Subject: ** PROBLEM alert: db1 is DOWN **\n\nWho looks after Nagios?", Kind::Human);
+    }
+}

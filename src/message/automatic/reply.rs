@@ -66,3 +66,55 @@ fn is_automatic(sight: &Sight<'_>) -> bool {
 fn suppresses_all(sight: &Sight<'_>) -> bool {
     sight.header("X-Auto-Response-Suppress").split([',', ' ', ';']).any(|word| word == "all")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::message::model::{Depth, Kind, Rules, Variety};
+    use crate::message::parse;
+
+    #[track_caller]
+    fn check(raw: &str, expected: Option<Variety>) {
+        let message = parse(raw.as_bytes(), &Rules::default(), Depth::Full);
+        let kind = if expected.is_some() { Kind::AutoReply } else { Kind::Human };
+        assert_eq!((message.kind, message.variety), (kind, expected), "{:?}", message.evidence);
+    }
+
+    #[test]
+    fn absences_and_acknowledgements_are_told_apart() {
+        let (away, arrived) = (Some(Variety::OutOfOffice), Some(Variety::Acknowledgement));
+        for (raw, expected) in [
+            ("Auto-Submitted: auto-replied (vacation)\nSubject: Re: x\n\nThanks.", away),
+            ("Auto-Submitted: auto-replied\nSubject: Re: x\n\nI am out of the office until Monday.", away),
+            ("Auto-Submitted: auto-replied\nSubject: Re: x\n\nWe have got your mail.", arrived),
+            ("Auto-Submitted: auto-generated\nX-Auto-Response-Suppress: All\nSubject: Automatic reply: x\n\nBye", away),
+            ("X-Autoreply: yes\nSubject: Ticket 7 received\n\nWe have got your mail.", arrived),
+            ("In-Reply-To: <a@b>\nSubject: Réponse automatique : x\n\nJe suis en congé.", away),
+            ("In-Reply-To: <a@b>\nSubject: 自動返信: x\n\n不在です。", away),
+            ("In-Reply-To: <a@b>\nSubject: Empfangsbestätigung\n\nWir melden uns.", arrived),
+            ("Return-Path: <>\nPrecedence: bulk\nSubject: Thank you\n\nI will reply soon.", arrived),
+            ("X-Apple-Action: vacation/x\nSubject: Re: x\n\nBye", None),
+            ("X-Apple-Action: vacation\nSubject: Re: x\n\nBye", away),
+        ] {
+            check(raw, expected);
+        }
+    }
+
+    #[test]
+    fn a_wish_for_silence_or_a_subject_alone_is_a_person_s() {
+        for raw in [
+            "X-Auto-Response-Suppress: DR, OOF, AutoReply\nSubject: [PATCH] x\n\nx",
+            "Subject: Out of office: who covers Friday?\n\nx",
+            "Subject: Re: Out of office\nIn-Reply-To: <a@b>\n\nx",
+            "X-Autoreply: no\nSubject: x\n\nx",
+            "Auto-Submitted: NO (really)\nSubject: x\n\nI am on vacation",
+        ] {
+            check(raw, None);
+        }
+    }
+
+    #[test]
+    fn a_newsletter_without_a_return_path_is_no_answer() {
+        let raw = "Return-Path: <>\nPrecedence: bulk\nList-Unsubscribe: <mailto:a@b>\nSubject: News\n\nx";
+        assert_eq!(parse(raw.as_bytes(), &Rules::default(), Depth::Full).kind, Kind::List);
+    }
+}

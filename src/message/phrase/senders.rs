@@ -38,10 +38,6 @@ pub(crate) const POSTMASTERS: &[&str] = &[
     "mail administrator",
     "system administrator",
     "mail system",
-    "mail deliver",
-    "email delivery",
-    "e-mail delivery",
-    "internet mail",
 ];
 
 /// Local parts that nobody reads, without `.`, `-` and `_`.
