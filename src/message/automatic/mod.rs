@@ -199,6 +199,7 @@ fn complaint(sight: &Sight<'_>) -> Vec<String> {
         (sight.has_part(&["message/feedback-report"]), "feedback-report part"),
         (report::notification(sight).as_deref() == Some("complaint"), "amazon notification"),
         (quoted && phrase::is_complaint_subject(sight.subject), "complaint subject, quoted original"),
+        (report::is_feedback_text(sight), "feedback fields in the text"),
         // The mail program of a person who pressed "unsubscribe".
         (sight.is_word("X-Apple-Unsubscribe", "true"), "x-apple-unsubscribe"),
     ])

@@ -14,10 +14,13 @@ use std::borrow::Cow;
 
 use crate::message::address;
 use crate::message::automatic::Sight;
+use crate::message::header;
 use crate::message::model::{Kind, Recipient, Report, Variety};
+use crate::message::parameters::Parameters;
 use crate::message::part::Part;
 use crate::message::phrase;
 use crate::message::report::prose::Manner;
+use crate::message::tree;
 
 /// Addresses of one side of a report that are known as its own.
 const MAX_OWN: usize = 64;
@@ -92,14 +95,22 @@ pub(crate) fn notification(sight: &Sight<'_>) -> Option<String> {
     sight.headers.has("X-Amz-Sns-Message-Id").then(|| amazon::kind(sight.text)).flatten()
 }
 
+/// Whether the fields of RFC 5965 §3.1 stand in the text: the parts of a feedback report that are not separated.
+pub(crate) fn is_feedback_text(sight: &Sight<'_>) -> bool {
+    let begin = sight.text.get(..sight.text.floor_char_boundary(4096)).unwrap_or(sight.text);
+    let has = |name: &str| begin.lines().any(|line| line.starts_with(name));
+    begin.contains("Feedback-Type:") && has("Feedback-Type:") && has("User-Agent:") && has("Version:")
+}
+
 /// What stands in fields.
 fn formal(sight: &Sight<'_>) -> Report {
     let mut report = Report::default();
     if sight.headers.has("X-Amz-Sns-Message-Id") {
         report = amazon::read(window(sight.text));
     }
-    for part in sight.parts.iter().filter(|part| FIELDS.contains(&part.media.as_str())) {
-        fields::read(&String::from_utf8_lossy(&head(part)), &mut report);
+    read_parts(sight.parts, &mut report);
+    if report.recipients.is_empty() {
+        wrapped(sight, &mut report);
     }
     if report.recipients.is_empty() {
         let found = address::list(sight.headers, "X-Failed-Recipients", MAX_RECIPIENTS).addresses;
@@ -111,6 +122,25 @@ fn formal(sight: &Sight<'_>) -> Report {
         report.recipients.extend(found.into_iter().map(named));
     }
     report
+}
+
+fn read_parts(parts: &[Part<'_>], report: &mut Report) {
+    for part in parts.iter().filter(|part| FIELDS.contains(&part.media.as_str())) {
+        fields::read(&String::from_utf8_lossy(&head(part)), report);
+    }
+}
+
+/// A gateway on the way may have put the whole report into a mail of its own. Only that one is opened.
+fn wrapped(sight: &Sight<'_>, report: &mut Report) {
+    let Some(part) = sight.parts.iter().find(|part| part.media == "message/rfc822") else {
+        return;
+    };
+    let bytes = head(part);
+    let headers = header::split(&bytes, sight.limits, &mut Vec::new());
+    if Parameters::of(&headers, "Content-Type").value == "multipart/report" {
+        // What the bounds do not let in stays closed.
+        read_parts(&tree::full(&bytes, &headers, sight.limits).unwrap_or_default(), report);
+    }
 }
 
 /// Adds what the text says to what the fields leave open.
@@ -160,4 +190,77 @@ fn window(text: &str) -> &str {
 /// The decoded beginning of a part.
 fn head<'a>(part: &'a Part<'_>) -> Cow<'a, [u8]> {
     part.beginning(WINDOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Depth, Message, Rules, parse};
+
+    fn read(head: &str, body: &str) -> Message {
+        let raw = format!("From: MAILER-DAEMON@a.example\nTo: us@example.org\nSubject: failure notice\n{head}\n{body}");
+        parse(raw.as_bytes(), &Rules::default(), Depth::Full)
+    }
+
+    #[track_caller]
+    fn check(head: &str, body: &str, fate: Variety, address: &str, status: &str, id: Option<&str>) {
+        let message = read(head, body);
+        let report = message.report.expect("a report");
+        let first = report.recipients.first().cloned().unwrap_or_default();
+        assert_eq!((message.variety, first.address.as_str(), first.status.as_str()), (Some(fate), address, status));
+        assert_eq!(report.original_message_id.as_deref(), id);
+    }
+
+    const FORM: &str = "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n";
+
+    #[test]
+    fn the_fate_of_a_mail_is_that_of_its_worst_recipient() {
+        for (groups, fate) in [
+            ("Action: failed\nStatus: 5.1.1", Variety::Permanent),
+            ("Action: failed\nStatus: 4.4.7", Variety::Temporary),
+            ("Action: delayed\nStatus: 4.4.1", Variety::Delayed),
+            ("Action: delivered\nStatus: 2.0.0", Variety::Relayed),
+            (
+                "Action: delivered\nStatus: 2.0.0\n\nFinal-Recipient: rfc822; c@d\nAction: failed\nStatus: 5.0.0",
+                Variety::Permanent,
+            ),
+            ("Action: expanded\n\nFinal-Recipient: rfc822; c@d\nAction: delayed", Variety::Delayed),
+        ] {
+            let body = format!(
+                "--b\n\nx\n--b\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822; a@b\n{groups}\n--b--"
+            );
+            assert_eq!(read(FORM, &body).variety, Some(fate), "{groups}");
+        }
+    }
+
+    #[test]
+    fn a_report_without_a_form_is_read_too() {
+        let quote = "--- Below this line is a copy of the message.\n\nMessage-ID: <x@y>\nTo: c@d.example\n";
+        let text = format!("<a@b.example>:\nRemote host said: 550 5.7.1 no\n\n{quote}");
+        check("", &text, Variety::Permanent, "a@b.example", "5.7.1", Some("x@y"));
+        let text = "Your message has not yet been delivered to a@b.example.\nWe will keep trying.";
+        check("In-Reply-To: <x@y>\n", text, Variety::Delayed, "a@b.example", "", Some("x@y"));
+        check(
+            "X-Failed-Recipients: a@b.example\n",
+            "mailbox is full: 452 4.2.2",
+            Variety::Temporary,
+            "a@b.example",
+            "4.2.2",
+            None,
+        );
+    }
+
+    #[test]
+    fn a_report_inside_a_mail_of_a_gateway_is_opened() {
+        let inner = "Content-Type: multipart/report; report-type=delivery-status; boundary=c\n\n--c\nContent-Type: \
+                     message/delivery-status\n\nFinal-Recipient: rfc822; a@b.example\nStatus: 5.1.1\n--c--\n";
+        let body = format!("--b\nContent-Type: message/rfc822\n\n{inner}\n--b--");
+        check("Content-Type: multipart/mixed; boundary=b\n", &body, Variety::Permanent, "a@b.example", "5.1.1", None);
+    }
+
+    #[test]
+    fn the_only_recipient_of_the_quoted_mail_is_the_last_resort() {
+        let body = "--b\n\nDelivery failed.\n--b\nContent-Type: text/rfc822-headers\n\nTo: a@b.example\nMessage-ID: <x@y>\n--b--";
+        check(FORM, body, Variety::Permanent, "a@b.example", "", Some("x@y"));
+    }
 }
