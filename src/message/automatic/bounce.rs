@@ -1,7 +1,7 @@
 //! Whether a mail is a delivery report: by its form (RFC 3464), else by several signs together that its sender, its way, its
 //! subject, what it quotes and how its text speaks give. No word alone makes a mail one.
 
-use crate::message::automatic::{Sight, said};
+use crate::message::automatic::{Sight, reply, said};
 use crate::message::phrase::{self, BounceText, Daemon};
 use crate::message::report;
 
@@ -59,11 +59,16 @@ impl Signs {
             Some(Daemon::Machine) => {
                 phrase::bounce_text(sight.text).is_some() || self.quoted && report::names_recipient(sight)
             }
-            Some(Daemon::Postmaster) if self.null => !away(),
-            _ if self.null && self.quoted => !away(),
+            Some(Daemon::Postmaster) if self.null => !away() && self.is_no_reply(sight),
+            _ if self.null && self.quoted => !away() && self.is_no_reply(sight),
             Some(Daemon::Postmaster) => !sight.is_typed() && self.of_postmaster(sight),
             None => (self.null || self.subject || self.quoted) && !away() && self.of_anybody(sight),
         }
+    }
+
+    /// The answers of absent people have no return path either, and some quote what they answer: their texts must speak.
+    fn is_no_reply(&self, sight: &Sight<'_>) -> bool {
+        self.subject || reply::evidence(sight).is_empty() || phrase::bounce_text(sight.text).is_some()
     }
 
     /// A person may be the postmaster: the mail must not sound like one.
@@ -147,6 +152,17 @@ mod tests {
             check(&format!("{head}\nHello,\n\nsee what came back:\n{REASON}"), Kind::Human);
             check(&format!("{head}\nsee what came back:\n{REASON}\nKind regards\nPat"), Kind::Human);
         }
+    }
+
+    #[test]
+    fn an_absent_person_s_answer_is_no_report() {
+        let marks =
+            "Return-Path: <>\nAuto-Submitted: auto-replied (vacation)\nIn-Reply-To: <x@y>\nSubject: Re: order\n";
+        check(&format!("{marks}From: Pat <postmaster@a.example>\n\nI am away."), Kind::AutoReply);
+        let quoted = "--b\n\nI am away.\n--b\nContent-Type: message/rfc822\n\nSubject: order\n\nx\n--b--\n";
+        let head = "From: ann@a.example\nContent-Type: multipart/mixed; boundary=b\n";
+        check(&format!("{marks}{head}\n{quoted}"), Kind::AutoReply);
+        check(&format!("Return-Path: <>\nSubject: x\n{head}\n{quoted}"), Kind::Bounce);
     }
 
     #[test]

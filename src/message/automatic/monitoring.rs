@@ -56,8 +56,7 @@ const FORMS: &[(&str, &[&str])] = &[
 
 /// Why a mail is an alarm; empty when it is none.
 pub(crate) fn evidence(sight: &Sight<'_>) -> Vec<String> {
-    let mut why: Vec<String> =
-        HEADERS.iter().filter(|name| has_header(sight, name)).map(|name| (*name).to_owned()).collect();
+    let mut why = headers(sight);
     let mailer = sight.header("X-Mailer");
     why.extend(
         PROGRAMS.iter().filter(|name| mailer.starts_with(*name)).map(|name| format!("x-mailer: {}", name.trim())),
@@ -72,9 +71,18 @@ pub(crate) fn evidence(sight: &Sight<'_>) -> Vec<String> {
     why
 }
 
-fn has_header(sight: &Sight<'_>, begin: &str) -> bool {
-    let begins = |name: &[u8]| name.get(..begin.len()).is_some_and(|name| name.eq_ignore_ascii_case(begin.as_bytes()));
-    sight.headers.fields.iter().any(|field| begins(field.name))
+/// The names that only these programs use.
+fn headers(sight: &Sight<'_>) -> Vec<String> {
+    let begins = |name: &[u8], begin: &str| {
+        name.get(..begin.len()).is_some_and(|name| name.eq_ignore_ascii_case(begin.as_bytes()))
+    };
+    let own = sight.headers.fields.iter().map(|field| field.name).filter(|name| begins(name, "x-"));
+    let mut found: Vec<String> = own
+        .filter_map(|name| HEADERS.iter().find(|begin| begins(name, begin)))
+        .map(|name| (*name).to_owned())
+        .collect();
+    found.dedup();
+    found
 }
 
 /// The program whose form the text has. Few texts hold what every form has.
