@@ -229,4 +229,38 @@ mod tests {
         assert_eq!(entity.search_title.map(|title| title.chars().count()), Some(255));
         assert!(entity.debug_info.expect("always there").ends_with("shortened: SearchTitle 300>255"));
     }
+
+    #[test]
+    fn no_field_is_longer_than_its_column() {
+        let raw = "From: ann@example.org\nSubject: x\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b\n\
+            Content-Type: application/pdf; name=a.pdf\n\nx\n--b--";
+        let mut message = parse(raw.as_bytes(), &Rules::default(), Depth::Full);
+        let long = "ü".repeat(2_000);
+        message.from = vec![crate::message::Address { name: String::new(), address: long.clone() }];
+        (message.subject, message.message_id) = (long.clone(), long.clone());
+        message.headers = vec![crate::message::Header { name: long.clone(), value: "x".to_owned() }];
+        for part in &mut message.attachments {
+            (part.name, part.content_type, part.content_id) = (long.clone(), long.clone(), long.clone());
+        }
+        let mailbox = Mailbox { mail_sorter: long.clone(), language: long.clone(), ..Mailbox::default() };
+        let entity = compose(&message, &origin(), &mailbox);
+        let (part, header) = (&entity.attachments_info.as_ref().expect("one")[0], entity.message_headers.as_ref());
+        let named =
+            header.expect("one").iter().find_map(|header| header.name.clone().filter(|name| name.contains('ü')));
+        let info = entity.debug_info.as_deref().expect("always there");
+        for (name, value, max) in [
+            ("Author", &entity.author, 255),
+            ("MessageId", &entity.message_id, 850),
+            ("MailSorter", &entity.mail_sorter, 255),
+            ("SearchTitle", &entity.search_title, 255),
+            ("MessageHeaders.Name", &named, 64),
+            ("Language", &entity.language, 10),
+            ("AttachmentsInfo.Name", &part.name, 255),
+            ("AttachmentsInfo.ContentType", &part.content_type, 255),
+            ("AttachmentsInfo.ContentId", &part.content_id, 255),
+        ] {
+            assert_eq!(value.as_ref().map(|value| value.chars().count()), Some(max), "{name}");
+            assert!(info.contains(&format!("{name} 200")) && info.contains(&format!(">{max}")), "{name}: {info}");
+        }
+    }
 }
