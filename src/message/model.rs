@@ -184,7 +184,7 @@ pub struct Visible {
 pub struct Language {
     /// ISO 639-1: two letters; Norwegian is `no`.
     pub code: String,
-    /// How sure that is: 90 to 100.
+    /// How sure the detector is; below 90 the small words of the language have agreed with it.
     pub percent: u8,
 }
 
