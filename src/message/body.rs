@@ -180,6 +180,9 @@ impl<'r> Reader<'r> {
                 part.charset.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(40).collect();
             self.defects.push(Defect::new("charset", label));
         }
+        if decoded.doubtful {
+            self.defects.push(Defect::new("charset-doubtful", decoded.charset));
+        }
         let lost = decoded.lost();
         if lost > 0 {
             self.defects.push(Defect::new("letters-lost", lost.to_string()));

@@ -3,7 +3,8 @@
 //! becomes U+FFFD. Text that was encoded twice is never repaired: nobody can tell it from text about encodings.
 //!
 //! A declared charset that can be read is believed, as every other reader of mail does; it is passed over only when the bytes
-//! cannot be what it says: 8-bit bytes in `us-ascii`, a `utf-8` with hardly a valid letter, a `utf-16` without a NUL.
+//! cannot be what it says: 8-bit bytes in `us-ascii`, a `utf-8` with hardly a valid letter, a `utf-16` without a NUL. Bytes that
+//! would be valid UTF-8 under another label are read as declared, and the doubt is told.
 
 use std::borrow::Cow;
 
@@ -34,11 +35,13 @@ pub(crate) struct Decoded<'a> {
     pub(crate) step: &'static str,
     /// The declared charset is unknown or does not fit the bytes.
     pub(crate) declared_in_vain: bool,
+    /// The bytes are valid UTF-8 beyond ASCII, and were read as declared all the same.
+    pub(crate) doubtful: bool,
 }
 
 impl<'a> Decoded<'a> {
     fn new(text: impl Into<Cow<'a, str>>, charset: &'static str, step: &'static str) -> Self {
-        Self { text: text.into(), charset, step, declared_in_vain: false }
+        Self { text: text.into(), charset, step, declared_in_vain: false, doubtful: false }
     }
 
     /// How many letters could not be read. Text that was UTF-8 all along lost none here.
@@ -56,7 +59,9 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], declared: &str, html: bool, default: &
         return decoded;
     }
     if let Some((text, charset)) = by_label(bytes, declared) {
-        return Decoded::new(text, charset, "declared");
+        let mut decoded = Decoded::new(text, charset, "declared");
+        decoded.doubtful = charset != "utf-8" && !bytes.is_ascii() && std::str::from_utf8(bytes).is_ok();
+        return decoded;
     }
     let mut decoded = unless_declared(bytes, html, default);
     decoded.declared_in_vain = !declared.trim().is_empty() && !bytes.is_ascii();
@@ -165,6 +170,9 @@ enum Charset {
 impl Charset {
     /// By its label in any of the spellings that mail has: `UTF8`, `cp-850`, `_iso-2022-jp$ESC`, `"utf-8";`.
     fn named(label: &str) -> Option<Self> {
+        if label.eq_ignore_ascii_case("utf-8") {
+            return Some(Self::Web(UTF_8));
+        }
         let label = label.trim().to_ascii_lowercase();
         let label = label.strip_prefix("charset=").unwrap_or(&label);
         let label = label.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
@@ -369,6 +377,14 @@ mod tests {
         }
         assert!(decode(b"\xe4", "utf-8", false, "windows-1252").declared_in_vain);
         assert!(!decode(b"a", "x-unknown", false, "windows-1252").declared_in_vain);
+    }
+
+    #[test]
+    fn a_declared_charset_is_believed_and_the_doubt_is_told() {
+        check("ä".as_bytes(), "iso-8859-1", false, "Ã¤", ("windows-1252", "declared"));
+        assert!(decode("ä".as_bytes(), "iso-8859-1", false, "").doubtful);
+        assert!(!decode(b"\xe4", "iso-8859-1", false, "").doubtful);
+        assert!(!decode(b"a", "iso-8859-1", false, "").doubtful);
     }
 
     #[test]

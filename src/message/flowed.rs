@@ -1,5 +1,5 @@
 //! Flowed text (RFC 3676): lines that end in a blank go on in the next, so paragraphs fit whatever they are shown in. Quoted
-//! lines keep their ends, so each keeps its mark.
+//! lines keep their ends, so each keeps its mark: who looks for quoted history finds it, and no other reader joins them.
 
 use crate::message::part::Flow;
 
@@ -44,6 +44,9 @@ mod tests {
         check("a\n\nb", Flow::Keep, "a\n\nb");
         check(" From here \n > there\n", Flow::Keep, "From here > there\n");
         check("ends ", Flow::Keep, "ends ");
+        check("  two blanks\n", Flow::Keep, " two blanks\n");
+        check("あい \nう\n", Flow::Delete, "あいう\n");
+        check("a  \nb\n", Flow::Delete, "a b\n");
     }
 
     #[test]
@@ -51,5 +54,8 @@ mod tests {
         check("> a \n> b\nc", Flow::Keep, "> a \n> b\nc");
         check("a \n> b", Flow::Keep, "a \n> b");
         check("a \n-- \nAnn \nB", Flow::Keep, "a \n-- \nAnn B");
+        check("> a \n>> b \n> c \nd \ne", Flow::Keep, "> a \n>> b \n> c \nd e");
+        check(">\n> a \n \n > no quote", Flow::Keep, ">\n> a \n\n> no quote");
+        check("> a \n> b \n", Flow::Delete, "> a \n> b \n");
     }
 }
