@@ -26,6 +26,8 @@ use crate::message::tree;
 const MAX_OWN: usize = 64;
 /// More recipients than one report tells of honestly.
 const MAX_RECIPIENTS: usize = 100;
+/// More parts with fields than an honest report has.
+const MAX_PARTS: usize = 16;
 /// How much of a text or of a part is read.
 const WINDOW: usize = 64 << 10;
 
@@ -125,7 +127,7 @@ fn formal(sight: &Sight<'_>) -> Report {
 }
 
 fn read_parts(parts: &[Part<'_>], report: &mut Report) {
-    for part in parts.iter().filter(|part| FIELDS.contains(&part.media.as_str())) {
+    for part in parts.iter().filter(|part| FIELDS.contains(&part.media.as_str())).take(MAX_PARTS) {
         fields::read(&String::from_utf8_lossy(&head(part)), report);
     }
 }
