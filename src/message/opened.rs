@@ -49,12 +49,14 @@ fn bound(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
+fn is_typed_tnef(part: &Part<'_>) -> bool {
+    matches!(part.media.as_str(), "application/ms-tnef" | "application/vnd.ms-tnef")
+}
+
 /// Whether it is a container of Outlook, by its type or by the names that it goes by.
 fn is_tnef(part: &Part<'_>) -> bool {
     let named = |name: &str| ["winmail.dat", "win.dat"].iter().any(|known| name.eq_ignore_ascii_case(known));
-    matches!(part.media.as_str(), "application/ms-tnef" | "application/vnd.ms-tnef")
-        || named(part.filename.trim())
-        || named(part.name.trim())
+    is_typed_tnef(part) || named(part.filename.trim()) || named(part.name.trim())
 }
 
 impl<'a> Opened<'a> {
@@ -71,7 +73,7 @@ impl<'a> Opened<'a> {
         let max_text = bound(limits.body_chars).saturating_mul(4);
         let (found, important, word) = match contents(&part.decoded(), has_text, room, max_text) {
             Ok(contents) => contents,
-            Err(Closed::NoContainer) if !part.media.ends_with("ms-tnef") => (Vec::new(), None, ""),
+            Err(Closed::NoContainer) if !is_typed_tnef(&part) => (Vec::new(), None, ""),
             Err(Closed::NoContainer) => (Vec::new(), None, "tnef-broken"),
             Err(Closed::TooMuch) => (Vec::new(), None, "tnef-files"),
         };

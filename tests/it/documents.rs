@@ -56,6 +56,7 @@ fn every_exit_code_stands_in_the_table() {
 fn defect_words(source: &str) -> BTreeSet<String> {
     let source = &source[..source.find("#[cfg(test)]\nmod tests").unwrap_or(source.len())];
     let word = |text: &str| text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let hyphened = |text: &&str| word(text) && text.contains('-');
     let mut words = BTreeSet::new();
     for call in ["Defect::new(", "TooMuch("] {
         for (at, _) in source.match_indices(call) {
@@ -64,8 +65,14 @@ fn defect_words(source: &str) -> BTreeSet<String> {
                 words.extend(literal.split('"').next().map(str::to_owned));
             } else if call.starts_with("Defect") && !argument.starts_with("code: &str") {
                 let start = source[..at].rfind("fn ").unwrap_or(0);
-                let body = source[start..].split("\n}\n").next().unwrap_or_default();
-                let literals = body.split('"').skip(1).step_by(2).filter(|text| word(text) && text.contains('-'));
+                let own = source[start..].split("\n}\n").next().unwrap_or_default();
+                // A function without words of its own gets them from its neighbours.
+                let body = if own.split('"').skip(1).step_by(2).any(|text| hyphened(&text)) { own } else { source };
+                // What stands in front of `=>` is compared, not said.
+                let pieces: Vec<&str> = body.split('"').collect();
+                let said = pieces.chunks_exact(2).zip(pieces.iter().skip(2).step_by(2));
+                let said = said.filter(|(_, behind)| !behind.trim_start().starts_with("=>")).map(|(piece, _)| piece[1]);
+                let literals = said.filter(hyphened);
                 words.extend(literals.map(str::to_owned));
             }
         }
