@@ -188,8 +188,9 @@ fn rules(size: usize) -> Rules {
         header_count: many,
         address_count: many,
         reference_count: many,
-        parts: many,
-        attachments: many,
+        parts: 100_000,
+        // Names are made unique within this bound: more of them cost more each.
+        attachments: 1_000,
         body_chars: many,
         ..Limits::default()
     };

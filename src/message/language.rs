@@ -12,7 +12,7 @@ use crate::message::model::{Kind, Language, Visible};
 use crate::message::visible;
 
 /// Bytes of words that are looked at; more would not make it surer.
-const SAMPLE: usize = 600;
+const SAMPLE: usize = 500;
 /// Bytes of text in which they are looked for.
 const WINDOW: usize = 16 * 1024;
 /// Letters that are too few to tell the languages of one script apart.
@@ -113,52 +113,87 @@ const SMALL_WORDS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Languages that are taken for each other.
+const RELATIVES: &[&[Lang]] = &[
+    &[Lang::Eng, Lang::Deu, Lang::Nld, Lang::Afr, Lang::Dan, Lang::Nob, Lang::Swe],
+    &[Lang::Fra, Lang::Spa, Lang::Por, Lang::Ita, Lang::Cat, Lang::Ron],
+    &[Lang::Pol, Lang::Ces, Lang::Slk, Lang::Slv, Lang::Hrv],
+    &[Lang::Fin, Lang::Est, Lang::Hun],
+    &[Lang::Tur, Lang::Aze, Lang::Uzb, Lang::Tuk],
+];
+
 /// Tells it, for what people write; the text of a delivery report is the mail system's.
 pub(crate) fn detect(text: &str, mark: Option<&Visible>, kind: Kind) -> Option<Language> {
     if matches!(kind, Kind::Bounce | Kind::Mdn | Kind::Complaint | Kind::OwnLoop) {
         return None;
     }
     let sample = sample(visible::part(text, mark))?;
-    let found = Detector::new().detect(&sample)?;
-    let code = code(found.lang())?;
-    let sure = match common(&sample, code) {
-        Common::Agree => true,
-        Common::Silent => found.is_reliable(),
-        Common::Disagree => false,
-    };
+    let small = SmallWords::of(&sample);
+    by_relatives(&sample, &small).or_else(|| among_all(&sample, &small))
+}
+
+/// The language that the small words speak for, when the detector prefers it to all its relatives: comparing with every
+/// language of the world takes as long as reading a small mail.
+fn by_relatives(sample: &str, small: &SmallWords) -> Option<Language> {
+    static FAMILIES: LazyLock<Vec<Detector>> =
+        LazyLock::new(|| RELATIVES.iter().map(|family| Detector::with_allowlist(family.to_vec())).collect());
+    let leader = small.leader()?;
+    let families = RELATIVES.iter().zip(FAMILIES.iter());
+    let (_, detector) = families.into_iter().find(|(family, _)| family.iter().any(|it| code(*it) == Some(leader)))?;
+    let found = detector.detect(sample).filter(|found| code(found.lang()) == Some(leader))?;
+    Some(told(leader, found.confidence()))
+}
+
+/// The one that the detector finds, when it is sure and the small words do not speak for another.
+fn among_all(sample: &str, small: &SmallWords) -> Option<Language> {
+    let found = Detector::new().detect(sample).filter(whatlang::Info::is_reliable)?;
+    let code = code(found.lang()).filter(|code| small.allow(code))?;
+    Some(told(code, found.confidence()))
+}
+
+fn told(code: &str, confidence: f64) -> Language {
     // At most 1.
-    let percent = (found.confidence() * 100.0) as u8;
-    sure.then(|| Language { code: code.to_owned(), percent })
+    Language { code: code.to_owned(), percent: (confidence * 100.0) as u8 }
 }
 
-/// What the small words of a text say of a guess.
-#[derive(Debug, PartialEq, Eq)]
-enum Common {
-    Agree,
-    Silent,
-    Disagree,
-}
+/// How many small words of each language a text has. They are the second witness: short mails have few letter groups, but
+/// hardly a sentence without such words, and close relatives (Danish and Norwegian, Czech and Slovak) differ in them.
+struct SmallWords([u32; SMALL_WORDS.len()]);
 
-/// Small words are the second witness: short mails have few letter groups, but hardly a sentence without such words, and
-/// close relatives (Danish and Norwegian, Czech and Slovak) differ in them.
-fn common(sample: &str, code: &str) -> Common {
-    static KNOWN: LazyLock<HashMap<&str, u32>> = LazyLock::new(small_words);
-    let mut hits = [0_u32; SMALL_WORDS.len()];
-    for word in sample.split(' ').filter(|word| word.len() <= 12) {
-        let languages = KNOWN.get(word.to_lowercase().as_str()).copied().unwrap_or_default();
-        for (bit, count) in (0..u32::BITS).zip(&mut hits) {
-            *count = count.saturating_add(languages >> bit & 1);
+impl SmallWords {
+    fn of(sample: &str) -> Self {
+        static KNOWN: LazyLock<HashMap<&str, u32>> = LazyLock::new(small_words);
+        let mut hits = [0_u32; SMALL_WORDS.len()];
+        for word in sample.split(' ').filter(|word| word.len() <= 12) {
+            let languages = KNOWN.get(word.to_lowercase().as_str()).copied().unwrap_or_default();
+            for (bit, count) in (0..u32::BITS).zip(&mut hits) {
+                *count = count.saturating_add(languages >> bit & 1);
+            }
         }
+        Self(hits)
     }
-    let of = |own: bool| {
-        let counts = SMALL_WORDS.iter().zip(hits).filter(move |((language, _), _)| (*language == code) == own);
-        counts.map(|(_, count)| count).max().unwrap_or_default()
-    };
-    let (own, others) = (of(true), of(false));
-    match () {
-        () if own >= 3 && own >= others.saturating_mul(3).div_ceil(2).max(others.saturating_add(1)) => Common::Agree,
-        () if others > own => Common::Disagree,
-        () => Common::Silent,
+
+    /// Of this language, and the most of any other one.
+    fn own_and_others(&self, code: &str) -> (u32, u32) {
+        let of = |own: bool| {
+            let counts = SMALL_WORDS.iter().zip(self.0).filter(move |((language, _), _)| (*language == code) == own);
+            counts.map(|(_, count)| count).max().unwrap_or_default()
+        };
+        (of(true), of(false))
+    }
+
+    /// The language that has clearly the most.
+    fn leader(&self) -> Option<&'static str> {
+        let (most, _) = SMALL_WORDS.iter().zip(self.0).max_by_key(|(_, count)| *count)?;
+        let (own, others) = self.own_and_others(most.0);
+        let clear = others.saturating_mul(3).div_ceil(2).max(others.saturating_add(1));
+        (own >= 3 && own >= clear).then_some(most.0)
+    }
+
+    /// Whether no other language has more.
+    fn allow(&self, code: &str) -> bool {
+        let (own, others) = self.own_and_others(code);
+        own >= others
     }
 }
 
