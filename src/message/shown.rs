@@ -42,12 +42,18 @@ pub(crate) fn name(text: &str) -> String {
     words.join(" ")
 }
 
-/// Text with U+FFFD for everything hidden: two addresses that differ in it stay different, and it can be seen.
+/// Text with U+FFFD for everything without a shape: two addresses that differ in it stay different, and it can be seen.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_hidden) {
-        return text.chars().map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    if !text.is_ascii() && text.chars().any(is_shapeless) {
+        return text.chars().map(|c| if is_shapeless(c) { char::REPLACEMENT_CHARACTER } else { c }).collect();
     }
     Cow::Borrowed(text)
+}
+
+/// Hidden, or without a shape in an address: soft hyphens, fillers, tags.
+const fn is_shapeless(c: char) -> bool {
+    is_hidden(c)
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Whether something is taken away when the text is shown.
@@ -77,7 +83,7 @@ mod tests {
     #[test]
     fn names_hide_nothing_and_addresses_show_what_they_hide() {
         assert_eq!(name(" A\u{200d}n\u{200b}n\r\n\u{2067}B "), "Ann B");
-        assert_eq!(visible("a\u{200b}b@c"), "a\u{fffd}b@c");
+        assert_eq!(visible("a\u{200b}b@c\u{ad}d"), "a\u{fffd}b@c\u{fffd}d");
         assert!(hides("a\u{202e}b") && !hides("👨\u{200d}👩") && !hides("ab"));
     }
 }

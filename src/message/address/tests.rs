@@ -168,3 +168,69 @@ fn no_more_than_asked_for() {
         assert_eq!(read(value, 2).addresses.len(), 2, "{value}");
     }
 }
+
+/// What is told of a sender: `m`ixed alphabets or a lookalike, `n`ame holds another address, something `h`idden.
+fn told(value: &str) -> String {
+    let list = read(value, 9);
+    let any = |test: &dyn Fn(&Address) -> bool| list.addresses.iter().any(test);
+    let marks = [
+        ("m", any(&Address::is_doubtful)),
+        ("n", any(&|one| trick::holds_other_address(&one.name, &one.address))),
+        ("h", list.hides),
+    ];
+    marks.into_iter().filter(|(_, seen)| *seen).map(|(mark, _)| mark).collect()
+}
+
+#[test]
+fn senders_who_play_tricks_are_told_and_honest_ones_are_not() {
+    for (value, expected) in [
+        ("ann@example.org", ""),
+        ("Ann <ann@example.org>", ""),
+        ("\"Doe, Ann (Sales)\" <ann@example.org>", ""),
+        ("ann@example.org <ann@example.org>", ""),
+        ("\"ANN@EXAMPLE.ORG\" <ann@example.org>", ""),
+        ("\"'ann@example.org'\" <ann@example.org>", ""),
+        ("Ann @ Example <ann@example.org>", ""),
+        ("Team@Example <ann@example.org>", ""),
+        ("=?utf-8?Q?J=C3=B6rg?= <joerg@example.org>", ""),
+        ("Иван Петров <ivan@example.org>", ""),
+        ("Ιωάννης <john@example.org>", ""),
+        ("Иван (Ivan) <ivan@example.org>", ""),
+        ("株式会社 ABC <info@example.jp>", ""),
+        ("שלום <shalom@example.org>", ""),
+        ("سلام <salam@example.org>", ""),
+        ("Łukasz Żółć <l@example.pl>", ""),
+        ("Nguyễn Văn <n@example.vn>", ""),
+        ("Ann <ann@xn--bcher-kva.example>", ""),
+        ("Ann <ann@bücher.example>", ""),
+        ("Ann <ann@xn--e1afmkfd.example>", ""),
+        ("\"ceo@bank.example\" <x@evil.example>", "n"),
+        ("\"CEO <ceo@bank.example>\" <x@evil.example>", "n"),
+        ("ceo@bank.example <x@evil.example>", "n"),
+        ("=?utf-8?Q?ceo=40bank=2Eexample?= <x@evil.example>", "n"),
+        ("=?utf-8?B?Y2VvQGJhbmsuZXhhbXBsZQ==?= <x@evil.example>", "n"),
+        ("\"ceo＠bank.example\" <x@evil.example>", "n"),
+        ("x@evil.example (ceo@bank.example)", "n"),
+        ("\"ann@example.org via List\" <list@lists.example>", "n"),
+        ("\"mailto:ceo@bank.example\" <x@evil.example>", "n"),
+        ("Pаypal <x@evil.example>", "m"),
+        ("PayPaӏ Support <x@evil.example>", "m"),
+        ("=?utf-8?B?0KBheXBhbA==?= <x@evil.example>", "m"),
+        ("Μicrosoft <x@evil.example>", "m"),
+        ("<info@pаypal.example>", "m"),
+        ("<info@xn--pypal-4ve.com>", "m"),
+        ("<info@xn--80ak6aa92e.com>", "m"),
+        ("<info@аррӏе.com>", "m"),
+        ("<аdmin@example.org>", "m"),
+        ("A\u{202e}nn <ann@example.org>", "h"),
+        ("A\u{200b}nn <ann@example.org>", "h"),
+        ("=?utf-8?Q?Ann=E2=80=AE?= <ann@example.org>", "h"),
+        ("\u{2066}Ann\u{2069} <ann@example.org>", "h"),
+        ("Ann <an\u{200b}n@example.org>", "h"),
+        ("Ann <ann@exam\u{ad}ple.org>", "h"),
+        ("\"ceo@bank.example\u{200b}\" <x@evil.example>", "nh"),
+        ("\"c\u{435}o@bank.example\u{200b}\" <x@evil.example>", "mnh"),
+    ] {
+        assert_eq!(told(value), expected, "{value}");
+    }
+}
