@@ -4,47 +4,24 @@
 //! A mail is read at a [`Depth`]. Headers, addresses, dates and ids are read by code of our own with every bound kept, so
 //! the last step of the ladder works for any bytes. The MIME tree is walked by code of our own too, without recursion; a
 //! mail beyond the bounds is read one step down by the same call, and [`Message::depth`] says so.
+//!
+//! The rooms, in the order in which a mail passes them: `header` (fields, people, ids, dates), `mime` (the parts),
+//! `attachment` (what is not body, and what lies packed in it), `text` (what is body), `html` (its harmless copy), `kind`
+//! (who or what wrote it).
 
-mod address;
 mod attachment;
-mod automatic;
-mod body;
-mod charset;
-mod date;
-mod encoded_word;
-mod enriched;
-mod flowed;
 mod header;
 mod html;
-mod importance;
-mod language;
-mod legacy;
-mod lines;
-mod markup;
+mod kind;
+mod mime;
 mod model;
-mod name;
-mod opened;
-mod parameters;
-mod part;
-mod phrase;
-mod plain;
-mod report;
-mod sealed;
-mod shown;
-mod sniff;
-mod thread;
-mod tnef;
-mod transfer;
-mod tree;
-mod trick;
-mod uuencode;
-mod visible;
+mod text;
 
 use crate::config::parse::EmailHeader;
-use crate::message::body::Body;
+use crate::message::attachment::opened::Opened;
 use crate::message::header::Headers;
-use crate::message::opened::Opened;
-use crate::message::shown::one_line;
+use crate::message::header::shown::one_line;
+use crate::message::text::body::Body;
 
 pub use model::{
     Address, Attachment, CharsetVerdict, Defect, Depth, Header, Kind, Language, Message, Recipient, Report, Rules,
@@ -90,14 +67,14 @@ fn parts<'a>(
 ) -> (Depth, Opened<'a>) {
     let closed = |parts| Opened { parts, important: None };
     match depth {
-        Depth::Full => match tree::full(raw, headers, &rules.limits) {
-            Ok(parts) => (Depth::Full, opened::open(parts, rules, defects)),
-            Err(tree::TooMuch(what, count)) => {
+        Depth::Full => match mime::tree::full(raw, headers, &rules.limits) {
+            Ok(parts) => (Depth::Full, attachment::opened::open(parts, rules, defects)),
+            Err(mime::tree::TooMuch(what, count)) => {
                 defects.push(Defect::new(what, count.to_string()));
-                (Depth::Text, closed(tree::outline(raw, headers, &rules.limits)))
+                (Depth::Text, closed(mime::tree::outline(raw, headers, &rules.limits)))
             }
         },
-        Depth::Text => (Depth::Text, closed(tree::outline(raw, headers, &rules.limits))),
+        Depth::Text => (Depth::Text, closed(mime::tree::outline(raw, headers, &rules.limits))),
         Depth::Headers => (Depth::Headers, closed(Vec::new())),
     }
 }
@@ -111,10 +88,10 @@ fn assemble(
     mut defects: Vec<Defect>,
 ) -> Message {
     let parts = opened.parts.as_slice();
-    sealed::note(parts, &mut defects);
+    attachment::sealed::note(parts, &mut defects);
     let body = match depth {
         Depth::Headers => Body { text: rules.parse.empty_body_text.clone(), ..Body::default() },
-        Depth::Full | Depth::Text => body::choose(parts, rules, depth, &mut defects),
+        Depth::Full | Depth::Text => text::body::choose(parts, rules, depth, &mut defects),
     };
     let attachments = match depth {
         Depth::Full => attachment::describe(parts, &body, rules, &mut defects),
@@ -123,34 +100,28 @@ fn assemble(
     headers.tell_doubles(&mut defects);
     let subject = subject(headers, &mut defects);
     let from_text = one_line(&headers.text("From"));
-    let sight = automatic::Sight {
-        headers,
-        parts,
-        subject: &subject,
-        from: &from_text,
-        text: &body.text,
-        limits: &rules.limits,
-    };
-    let verdict = automatic::judge(&sight);
-    let canonical_hash = thread::canonical_hash(raw, headers);
-    let id = thread::message_id(headers);
+    let sight =
+        kind::Sight { headers, parts, subject: &subject, from: &from_text, text: &body.text, limits: &rules.limits };
+    let verdict = kind::judge(&sight);
+    let canonical_hash = header::thread::canonical_hash(raw, headers);
+    let id = header::thread::message_id(headers);
     if id.is_none() {
         defects.push(Defect::new("message-id-missing", ""));
     }
     let max_references = usize::try_from(rules.limits.reference_count).unwrap_or(usize::MAX);
     let listed = listed(headers, rules);
-    let visible = visible::find(&body.text, &subject);
-    let language = language::detect(&body.text, visible.as_ref(), verdict.kind);
-    let (date, date_source) = date::of(headers, &mut defects);
+    let visible = text::visible::find(&body.text, &subject);
+    let language = text::language::detect(&body.text, visible.as_ref(), verdict.kind);
+    let (date, date_source) = header::date::of(headers, &mut defects);
     let mut people = People::new(headers, rules, &mut defects);
     Message {
         depth,
         synthetic_id: id.is_none(),
         distinct: id.is_some() || headers.has("Received"),
-        message_id: id.unwrap_or_else(|| thread::synthetic(&canonical_hash)),
+        message_id: id.unwrap_or_else(|| header::thread::synthetic(&canonical_hash)),
         canonical_hash,
-        in_reply_to: thread::references(headers, "In-Reply-To", max_references, &mut defects),
-        references: thread::references(headers, "References", max_references, &mut defects),
+        in_reply_to: header::thread::references(headers, "In-Reply-To", max_references, &mut defects),
+        references: header::thread::references(headers, "References", max_references, &mut defects),
         subject,
         from: people.take("From"),
         from_text,
@@ -177,14 +148,14 @@ fn assemble(
         report: verdict.report,
         may_answer: verdict.may_answer,
         evidence: verdict.evidence,
-        important: importance::is_important(headers, verdict.kind, opened.important),
+        important: kind::importance::is_important(headers, verdict.kind, opened.important),
         defects,
     }
 }
 
 fn subject(headers: &Headers<'_>, defects: &mut Vec<Defect>) -> String {
     let subject = headers.text("Subject");
-    if shown::hides(&subject) {
+    if header::shown::hides(&subject) {
         defects.push(Defect::new("hidden-characters", "Subject"));
     }
     one_line(&subject)
@@ -200,7 +171,7 @@ impl People {
         let mut room = usize::try_from(rules.limits.address_count).unwrap_or(usize::MAX);
         let mut lists = Vec::with_capacity(5);
         for name in ["From", "Reply-To", "To", "Cc", "Bcc"] {
-            let list = address::list(headers, name, room);
+            let list = header::address::list(headers, name, room);
             room = room.saturating_sub(list.addresses.len());
             if list.hides {
                 defects.push(Defect::new("hidden-characters", name));
@@ -221,7 +192,7 @@ impl People {
 
 /// What could make somebody take one of these people for somebody else.
 fn tell_tricks(name: &str, addresses: &[Address], defects: &mut Vec<Defect>) {
-    if addresses.iter().any(|one| trick::holds_other_address(&one.name, &one.address)) {
+    if addresses.iter().any(|one| header::trick::holds_other_address(&one.name, &one.address)) {
         defects.push(Defect::new("name-holds-address", name));
     }
     if addresses.iter().any(Address::is_doubtful) {
@@ -233,7 +204,8 @@ fn tell_tricks(name: &str, addresses: &[Address], defects: &mut Vec<Defect>) {
 fn listed(headers: &Headers<'_>, rules: &Rules) -> Vec<Header> {
     let named = |name: &String| headers.counting(name).map(|f| (name.clone(), f)).collect::<Vec<_>>();
     let all = rules.parse.headers.iter().flat_map(named);
-    all.map(|(name, field)| Header { name, value: one_line(&encoded_word::decode(&headers.line(field))) }).collect()
+    all.map(|(name, field)| Header { name, value: one_line(&header::encoded_word::decode(&headers.line(field))) })
+        .collect()
 }
 
 fn headers_as_lines(headers: &[Header]) -> String {

@@ -13,7 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::message::{Depth, Rules, parse};
+use crate::message::parse;
+use crate::message::{Depth, Rules};
 use crate::parser::fence;
 use crate::parser::wire::{self, Kind};
 
