@@ -1,7 +1,7 @@
 //! File names that are only names: no path, no control or direction marks, no device, bounded, unique in their mail.
 //! Nothing else in the crate may put a sender's file name into the entity.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// Characters that Windows or a shell would read as something else.
 const RESERVED: &[char] = &['<', '>', '"', '|', '?', '*', ':'];
@@ -11,26 +11,34 @@ const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$", "clo
 #[derive(Debug)]
 pub(crate) struct Names {
     max_bytes: usize,
-    taken: HashSet<String>,
+    /// Each name in lower case, and the last number that was tried to tell another from it.
+    taken: HashMap<String, u32>,
 }
 
 impl Names {
     /// Names of at most `max_bytes` bytes.
     pub(crate) fn new(max_bytes: u32) -> Self {
-        Self { max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX).max(16), taken: HashSet::new() }
+        Self { max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX).max(16), taken: HashMap::new() }
     }
 
     /// A safe name no other part of the mail has.
     pub(crate) fn unique(&mut self, wanted: &str) -> String {
         let safe = cut(&safe(wanted), self.max_bytes);
         let (stem, extension) = split(&safe);
-        let mut name = safe.clone();
-        let mut number: u32 = 1;
-        while !self.taken.insert(name.to_lowercase()) {
+        let key = safe.to_lowercase();
+        let Some(tried) = self.taken.get(&key).copied() else {
+            self.taken.insert(key, 1);
+            return safe;
+        };
+        let (mut number, mut name) = (tried, safe.clone());
+        while self.taken.contains_key(&name.to_lowercase()) {
             number = number.saturating_add(1);
             let tail = format!("-{number}{extension}");
             name = format!("{}{tail}", cut_plain(stem, self.max_bytes.saturating_sub(tail.len())));
         }
+        // The next of that name goes on where this one ended: a mail may have very many.
+        self.taken.insert(key, number);
+        self.taken.insert(name.to_lowercase(), 1);
         name
     }
 }
@@ -124,5 +132,7 @@ mod tests {
         let mut names = Names::new(200);
         let found: Vec<_> = ["a.txt", "A.txt", "a.txt", "a-2.txt"].iter().map(|n| names.unique(n)).collect();
         assert_eq!(found, ["a.txt", "A-2.txt", "a-3.txt", "a-2-2.txt"]);
+        let many: Vec<_> = (0..20_000).map(|_| names.unique("a.txt")).collect();
+        assert_eq!(many.last().map(String::as_str), Some("a-20003.txt"));
     }
 }
