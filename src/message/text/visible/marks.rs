@@ -89,6 +89,9 @@ const ROLES: &[(u8, &str)] = &[
 /// The longest joined line that is looked at; honest attributions are shorter.
 pub(crate) const MAX_ATTRIBUTION: usize = 400;
 
+/// `I sent`: what is shorter, as in a text of thousands of short rules, need not be compared with the tables.
+const SHORTEST_ATTRIBUTION: usize = 6;
+
 /// The longest name of a header in [`ROLES`], in bytes, with room for stars.
 const MAX_NAME: usize = 40;
 
@@ -174,6 +177,9 @@ pub(crate) fn attribution(joined: &str) -> Option<Attribution> {
             return dated.then_some(Attribution::Weak);
         }
     };
+    if said.len() < SHORTEST_ATTRIBUTION {
+        return None;
+    }
     let verb = LAST_VERBS.split('|').any(|verb| ends_in_word(&said, verb))
         || INNER_VERBS.split('|').any(|verb| has_word(&said, verb));
     let time = has_time(&said);
