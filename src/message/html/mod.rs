@@ -53,6 +53,18 @@ fn effort(html: &str) -> usize {
     steps
 }
 
+/// What the sanitiser's writer takes: at each `&`, and at each byte that may begin a fixed blank, it looks for the end of
+/// the text or of the value in which that stands.
+fn writing(html: &str) -> usize {
+    let bytes = html.as_bytes();
+    let is_tag = |at: &usize| bytes.get(at.saturating_add(1)).is_some_and(|c| c.is_ascii_alphabetic() || *c == b'/');
+    let mut from = 0;
+    let ends = memchr::memchr_iter(b'<', bytes).filter(is_tag).chain([bytes.len()]);
+    let texts = ends.map(|end| bytes.get(std::mem::replace(&mut from, end)..end).unwrap_or_default());
+    let steps = texts.map(|text| memchr::memchr2_iter(b'&', 0xc2, text).count().saturating_mul(text.len()) >> 8);
+    steps.fold(0, usize::saturating_add)
+}
+
 /// About as many as a tag has; the words of a value count only where there are very many.
 fn attributes(tag: &[u8]) -> usize {
     let values = tag.iter().filter(|byte| **byte == b'=').count();
@@ -92,7 +104,7 @@ fn within_bounds(html: &str) -> Result<(), Defect> {
     if tags > MAX_TAGS {
         return Err(Defect::new("html-tags", tags.to_string()));
     }
-    let effort = effort(html);
+    let effort = effort(html).saturating_add(writing(html));
     if effort > MAX_EFFORT {
         return Err(Defect::new("html-effort", effort.to_string()));
     }
@@ -251,6 +263,16 @@ mod tests {
         for html in ["<p>x", "<tr><td><b style=\"a: b\">x</b>", "<br>&nbsp;", "a < b = c", "<li><i>x</i>"] {
             assert!(effort(&html.repeat(20_000)) < 1_000_000, "{html}");
         }
+    }
+
+    #[test]
+    fn signs_that_are_written_otherwise_are_much_work_in_one_long_text() {
+        for html in ["&".repeat(100_000), "&amp; ".repeat(60_000), "«»".repeat(50_000)] {
+            assert!(writing(&html) > 20_000_000);
+            assert!(writing(&format!("<a href=\"{html}\">")) > 20_000_000);
+            assert!(writing(&html.repeat(4).replace("&", "<b>&").replace('«', "<i>«")) < 1_000_000);
+        }
+        assert!(writing(&"a text & more <b>of</b> it &mdash; ".repeat(50_000)) < 1_000_000);
     }
 
     #[test]
