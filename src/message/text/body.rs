@@ -54,6 +54,7 @@ pub(crate) fn choose(parts: &[Part<'_>], rules: &Rules, depth: Depth, defects: &
     if text.is_empty() {
         text = tidy(&reader.spare(parts));
     }
+    reader.cut(&mut text);
     let charsets = std::mem::take(&mut reader.charsets);
     let html = Some(&pages).filter(|_| depth == Depth::Full).and_then(|pages| shown(pages, rules, defects));
     let text = if text.is_empty() { rules.parse.empty_body_text.clone() } else { text };
@@ -145,6 +146,15 @@ impl<'r> Reader<'r> {
     fn plain(&self, page: &str) -> String {
         let text = plain::to_text(page, self.max);
         within(&text, self.max).to_owned()
+    }
+
+    /// Cuts what was put together to `body_chars`.
+    fn cut(&mut self, text: &mut String) {
+        let kept = within(text, self.max).len();
+        if kept < text.len() {
+            text.truncate(kept);
+            self.defects.push(Defect::new("body-cut", self.max.to_string()));
+        }
     }
 
     /// The text of a part as far as there is room; `None` when there is none left.
@@ -352,6 +362,19 @@ mod tests {
         let verdict = |charset: &str, step: &str| CharsetVerdict { charset: charset.into(), step: step.into() };
         assert_eq!(body.charsets, [verdict("windows-1252", "default"), verdict("utf-8", "declared")]);
         assert_eq!(defects, [Defect::new("charset", "us-ascii")]);
+    }
+
+    #[test]
+    fn pages_that_become_one_text_keep_its_bound() {
+        let rules = Rules { limits: Limits { body_chars: 6, ..Limits::default() }, ..Rules::default() };
+        let page =
+            |text: &'static str| Part { media: "text/html".into(), bytes: text.as_bytes().into(), ..Part::default() };
+        let mut defects = Vec::new();
+        let body = choose(&[page("abc"), page("d")], &rules, Depth::Full, &mut defects);
+        assert_eq!((body.text.as_str(), defects), ("abc\n\nd", Vec::new()));
+        let mut defects = Vec::new();
+        let body = choose(&[page("abcd"), page("e")], &rules, Depth::Full, &mut defects);
+        assert_eq!((body.text.as_str(), defects), ("abcd\n\n", vec![Defect::new("body-cut", "6")]));
     }
 
     #[test]
