@@ -81,9 +81,9 @@ fn sizes(message: &Message) -> String {
     words
 }
 
-/// `2 recipients, failed 5.1.1, delayed 4.2.2, original known`
+/// `recipients=2, failed 5.1.1, delayed 4.2.2, original known`
 fn report(report: &Report) -> String {
-    let mut words = format!("{} recipients", report.recipients.len());
+    let mut words = format!("recipients={}", report.recipients.len());
     let mut told: Vec<(&str, &str)> = Vec::new();
     for recipient in report.recipients.iter().take(100) {
         let fate = (recipient.action.as_str(), recipient.status.as_str());
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "report: 3 recipients, failed 5.1.1, failed 5.2.2, original known",
+                "report: recipients=3, failed 5.1.1, failed 5.2.2, original known",
                 "sizes: text=10 headers=83",
                 "date: none",
                 "charsets: utf-8 (utf-8)",
