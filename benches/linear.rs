@@ -9,7 +9,6 @@ use std::time::Duration;
 use mailbridge::clock::UtcMillis;
 use mailbridge::compose::{Origin, compose};
 use mailbridge::config::{Limits, Mailbox};
-use mailbridge::ids::{QueueId, Uid, UidValidity};
 use mailbridge::message::{Depth, Rules, parse};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -199,16 +198,7 @@ fn rules(size: usize) -> Rules {
 }
 
 fn took(raw: &[u8], rules: &Rules) -> Duration {
-    let origin = Origin {
-        queue_id: QueueId::NIL,
-        mailbox: "support".parse().expect("a name"),
-        folder: "INBOX".to_owned(),
-        uidvalidity: UidValidity(1),
-        uid: Uid(1),
-        internal_date: UtcMillis(1_795_341_731_000),
-        size: 1,
-        stub: false,
-    };
+    let origin = Origin::of_file("support".parse().expect("a name"), UtcMillis(1_795_341_731_000), 1);
     let started = processor_time();
     let message = parse(raw, rules, Depth::Full);
     std::hint::black_box(compose(&message, &origin, &Mailbox::default()));

@@ -10,7 +10,6 @@ use mail_parser::MessageParser;
 use mailbridge::clock::UtcMillis;
 use mailbridge::compose::{Origin, compose};
 use mailbridge::config::Mailbox;
-use mailbridge::ids::{QueueId, Uid, UidValidity};
 use mailbridge::message::{Depth, Rules, parse};
 use mailbridge::parser::{Pool, Source};
 
@@ -94,16 +93,7 @@ fn mail_parser(raw: &[u8]) {
 }
 
 fn origin() -> Origin {
-    Origin {
-        queue_id: QueueId::NIL,
-        mailbox: "support".parse().expect("a name"),
-        folder: "INBOX".to_owned(),
-        uidvalidity: UidValidity(1),
-        uid: Uid(1),
-        internal_date: UtcMillis(1_795_341_731_000),
-        size: 1,
-        stub: false,
-    }
+    Origin::of_file("support".parse().expect("a name"), UtcMillis(1_795_341_731_000), 1)
 }
 
 /// What a large mail costs on each way.

@@ -2,21 +2,13 @@ use mailbridge::clock::UtcMillis;
 use mailbridge::compose::{Origin, carries, compose};
 use mailbridge::config::Mailbox;
 use mailbridge::entity::TicketMessageEntity;
-use mailbridge::ids::{QueueId, Uid, UidValidity};
+use mailbridge::ids::QueueId;
 use mailbridge::message::{Depth, Rules, parse};
 
 /// The entity of any mail is JSON that reads back to itself and keeps the lengths of the API's page.
 pub(super) fn check(raw: &[u8]) {
-    let origin = Origin {
-        queue_id: QueueId::generate(),
-        mailbox: "support".parse().expect("a name"),
-        folder: "INBOX".to_owned(),
-        uidvalidity: UidValidity(1),
-        uid: Uid(7),
-        internal_date: UtcMillis(1_795_341_731_480),
-        size: 100,
-        stub: raw.len().is_multiple_of(5),
-    };
+    let file = Origin::of_file("support".parse().expect("a name"), UtcMillis(1_795_341_731_480), 100);
+    let origin = Origin { queue_id: QueueId::generate(), stub: raw.len().is_multiple_of(5), ..file };
     for depth in [Depth::Full, Depth::Headers] {
         let message = parse(raw, &Rules::default(), depth);
         let entity = compose(&message, &origin, &Mailbox::default());

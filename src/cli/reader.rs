@@ -12,7 +12,7 @@ use crate::clock::{Clock, UtcMillis};
 use crate::compose::{Origin, compose};
 use crate::config::{Config, Mailbox};
 use crate::entity::TicketMessageEntity;
-use crate::ids::{MailboxName, QueueId, Uid, UidValidity};
+use crate::ids::MailboxName;
 use crate::message::{Depth, Message, Rules};
 use crate::parser::Pool;
 
@@ -58,16 +58,7 @@ impl Reader<'_> {
             Some((name, mailbox)) if self.config.mailboxes.len() == 1 => (name.clone(), mailbox.clone()),
             _ => (MailboxName::from_str("file")?, Mailbox::default()),
         };
-        let origin = Origin {
-            queue_id: QueueId::NIL,
-            mailbox: name,
-            folder: "INBOX".to_owned(),
-            uidvalidity: UidValidity(0),
-            uid: Uid(0),
-            internal_date,
-            size,
-            stub,
-        };
+        let origin = Origin { stub, ..Origin::of_file(name, internal_date, size) };
         let entity = compose(&message, &origin, &mailbox);
         Ok(Reading { message, entity, origin, strikes })
     }

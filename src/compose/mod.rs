@@ -37,6 +37,23 @@ pub struct Origin {
     pub stub: bool,
 }
 
+impl Origin {
+    /// Of a mail that lies in a file: no queue and no folder knows it. `size` in bytes.
+    #[must_use]
+    pub fn of_file(mailbox: MailboxName, internal_date: UtcMillis, size: u64) -> Self {
+        Self {
+            queue_id: QueueId::NIL,
+            mailbox,
+            folder: "INBOX".to_owned(),
+            uidvalidity: UidValidity(0),
+            uid: Uid(0),
+            internal_date,
+            size,
+            stub: false,
+        }
+    }
+}
+
 /// Makes the entity.
 #[must_use]
 pub fn compose(message: &Message, origin: &Origin, mailbox: &Mailbox) -> TicketMessageEntity {
@@ -171,16 +188,8 @@ mod tests {
     use crate::message::{Rules, parse};
 
     pub(crate) fn origin() -> Origin {
-        Origin {
-            queue_id: QueueId::generate(),
-            mailbox: "support".parse().expect("a name"),
-            folder: "INBOX".to_owned(),
-            uidvalidity: UidValidity(1),
-            uid: Uid(7),
-            internal_date: UtcMillis(1_795_341_731_480),
-            size: 100,
-            stub: false,
-        }
+        let file = Origin::of_file("support".parse().expect("a name"), UtcMillis(1_795_341_731_480), 100);
+        Origin { queue_id: QueueId::generate(), uidvalidity: UidValidity(1), uid: Uid(7), ..file }
     }
 
     fn composed(raw: &str, depth: Depth) -> (TicketMessageEntity, Origin) {

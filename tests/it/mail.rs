@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use mailbridge::clock::UtcMillis;
 use mailbridge::compose::{Origin, compose};
 use mailbridge::config::Mailbox;
-use mailbridge::ids::{QueueId, Uid, UidValidity};
 use mailbridge::message::{Depth, Message, Rules};
 use mailbridge::parser::Pool;
 
@@ -29,16 +28,8 @@ async fn read(pool: &Pool, raw: &[u8], depth: Depth) -> Message {
 }
 
 fn composed(message: &Message, raw: &[u8]) -> String {
-    let origin = Origin {
-        queue_id: QueueId::NIL,
-        mailbox: "support".parse().expect("a name"),
-        folder: "INBOX".to_owned(),
-        uidvalidity: UidValidity(1),
-        uid: Uid(1),
-        internal_date: UtcMillis(1_795_341_731_000),
-        size: u64::try_from(raw.len()).expect("a size"),
-        stub: false,
-    };
+    let size = u64::try_from(raw.len()).expect("a size");
+    let origin = Origin::of_file("support".parse().expect("a name"), UtcMillis(1_795_341_731_000), size);
     let entity = compose(message, &origin, &Mailbox::default());
     let mut json = serde_json::to_string_pretty(&entity).expect("an entity is JSON");
     json.push('\n');

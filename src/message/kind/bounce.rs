@@ -107,14 +107,8 @@ impl Signs {
 
 #[cfg(test)]
 mod tests {
-    use crate::message::model::{Depth, Kind, Rules};
-    use crate::message::parse;
-
-    #[track_caller]
-    fn check(raw: &str, expected: Kind) {
-        let message = parse(raw.as_bytes(), &Rules::default(), Depth::Full);
-        assert_eq!(message.kind, expected, "{:?}", message.evidence);
-    }
+    use crate::message::kind::tests::check_mail as check;
+    use crate::message::model::Kind;
 
     const REASON: &str = "<bob@b.example>: host mx.b.example said: 550 5.1.1 User unknown\n";
 

@@ -264,6 +264,15 @@ fn bounded(word: &str) -> String {
 mod tests {
     use super::*;
     use crate::message::header;
+    use crate::message::model::{Depth, Rules};
+    use crate::message::parse;
+
+    /// Looks at a whole mail, its parts and its text too.
+    #[track_caller]
+    pub(super) fn check_mail(raw: &str, expected: Kind) {
+        let message = parse(raw.as_bytes(), &Rules::default(), Depth::Full);
+        assert_eq!(message.kind, expected, "{:?}", message.evidence);
+    }
 
     #[track_caller]
     fn check(raw: &str, kind: Kind, may_answer: bool) {

@@ -98,14 +98,8 @@ fn form(text: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::message::model::{Depth, Kind, Rules};
-    use crate::message::parse;
-
-    #[track_caller]
-    fn check(raw: &str, expected: Kind) {
-        let message = parse(raw.as_bytes(), &Rules::default(), Depth::Full);
-        assert_eq!(message.kind, expected, "{:?}", message.evidence);
-    }
+    use crate::message::kind::tests::check_mail as check;
+    use crate::message::model::Kind;
 
     #[test]
     fn alarms_are_known_by_headers_and_form() {

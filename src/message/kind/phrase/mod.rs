@@ -11,43 +11,16 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, Anchored, Input, StartKind};
 
+use crate::message::text::visible::FORWARDS;
+
 /// How much of a header is searched.
 const HEADER_WINDOW: usize = 1024;
 /// How much of a text is searched.
 const TEXT_WINDOW: usize = 4096;
 
-/// What stands in front of the subject of an answer or of a forwarded mail, in the languages of mail programs.
-const PREFIXES: &[&str] = &[
-    "re:",
-    "re[",
-    "aw:",
-    "sv:",
-    "vs:",
-    "ynt:",
-    "odp:",
-    "antw:",
-    "antw.:",
-    "rif:",
-    "r:",
-    "res:",
-    "回复:",
-    "回复：",
-    "答复:",
-    "fw:",
-    "fwd:",
-    "wg:",
-    "tr:",
-    "rv:",
-    "enc:",
-    "i:",
-    "doorst:",
-    "vb:",
-    "vl:",
-    "pd:",
-    "továbbítás:",
-    "转发:",
-    "转发：",
-];
+/// What stands in front of the subject of an answer, in the languages of mail programs.
+const ANSWERS: &[&str] =
+    &["re:", "re[", "aw:", "sv:", "ynt:", "odp:", "antw:", "antw.:", "rif:", "r:", "res:", "回复:", "回复：", "答复:"];
 
 /// What the texts of programs that watch machines cannot do without, as they write it: every mail is searched for it.
 const ALARM_TEXTS: &[&str] = &[
@@ -123,7 +96,7 @@ pub(crate) fn daemon(from: &str) -> Option<Daemon> {
 /// Whether a subject says that it is an answer or forwarded.
 pub(crate) fn is_answer_subject(subject: &str) -> bool {
     let lower = lower(subject.trim_start(), 16);
-    PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+    ANSWERS.iter().chain(FORWARDS).any(|prefix| lower.starts_with(prefix))
 }
 
 /// Whether a subject is that of a delivery report; an answer to one is none, nor is an absence note.

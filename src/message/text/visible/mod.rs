@@ -24,7 +24,7 @@ const WRAPPED_VALUES: u8 = 6;
 const TIMED: u8 = 128;
 
 /// Prefixes of the subjects of forwarded mails.
-const FORWARD_SUBJECTS: &[&str] = &[
+pub(crate) const FORWARDS: &[&str] = &[
     "fw:",
     "fwd:",
     "wg:",
@@ -79,7 +79,7 @@ pub(crate) fn part<'t>(text: &'t str, visible: Option<&Visible>) -> &'t str {
 
 fn is_forward(subject: &str) -> bool {
     let lower = subject.trim_start().chars().take(16).collect::<String>().to_lowercase();
-    FORWARD_SUBJECTS.iter().any(|prefix| lower.starts_with(prefix))
+    FORWARDS.iter().any(|prefix| lower.starts_with(prefix))
 }
 
 /// One line, without its end and the blanks in front of that.
